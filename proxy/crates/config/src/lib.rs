@@ -1,0 +1,3 @@
+//! Weir's configuration: file types, checked configuration, diagnostics, JSON schema.
+
+pub mod checked;

@@ -1,0 +1,1 @@
+//! The attribute that exports a Weir filter.
