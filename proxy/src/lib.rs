@@ -1,1 +1,4 @@
-//! To come.
+//! Weir: a programmable proxy whose policies are WebAssembly. Everything that does I/O lives here; what
+//! can be decided without it lives in the crates beside.
+
+pub mod http;

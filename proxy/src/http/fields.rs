@@ -1,0 +1,430 @@
+//! The fields of a message: an ordered multi-map in two allocations that are reused from message to
+//! message. Lines are kept exactly as HTTP/1.1 writes them, so that a head is read and written by
+//! copying, and no field costs an allocation.
+//!
+//! Whatever is stored is legal (RFC 9110 5.1 and 5.5): a name or value that is not is refused on the
+//! way in, so no source - a client, an HTTP/2 peer, a policy - can make a writer emit a forged line.
+
+use super::known::{Known, KnownSet};
+
+/// The fields of one message, in the order received. Names are matched without regard to case and
+/// handed out in lower case.
+#[derive(Debug, Default, Clone)]
+pub struct Fields {
+    /// Lines: `name: value\r\n`. Removed fields leave their bytes behind until [`Fields::clear`].
+    lines: Vec<u8>,
+    index: Vec<Entry>,
+}
+
+/// One line: where its parts lie in `lines`.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    at: u32,
+    name: u32,
+    value: u32,
+    known: Known,
+    removed: bool,
+}
+
+/// What a line adds to name and value: colon, space, CR, LF.
+const LINE_EXTRA: usize = 4;
+
+impl Entry {
+    fn name(self) -> std::ops::Range<usize> {
+        self.at as usize..(self.at + self.name) as usize
+    }
+
+    fn value(self) -> std::ops::Range<usize> {
+        let at = (self.at + self.name) as usize + 2;
+        at..at + self.value as usize
+    }
+
+    fn line(self) -> std::ops::Range<usize> {
+        self.at as usize..(self.at + self.name + self.value) as usize + LINE_EXTRA
+    }
+}
+
+/// A name to look for, with the known part of the question answered once.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    known: Known,
+    name: &'a [u8],
+}
+
+impl Fields {
+    /// No fields, and no memory until the first one.
+    pub const fn new() -> Fields {
+        Fields { lines: Vec::new(), index: Vec::new() }
+    }
+
+    /// Forgets every field and keeps the memory.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.index.clear();
+    }
+
+    /// Forgets every field and returns memory beyond `bytes`: for a connection that goes idle after an
+    /// unusually large head.
+    pub fn release(&mut self, bytes: usize) {
+        self.clear();
+        self.lines.shrink_to(bytes);
+        self.index.shrink_to(bytes / 32);
+    }
+
+    /// Adds a field after all others. False, and nothing is added, if name or value is not legal.
+    pub fn push(&mut self, name: &str, value: &[u8]) -> bool {
+        if !legal_name(name.as_bytes()) || !legal_value(value) {
+            return false;
+        }
+        self.push_legal(name.as_bytes(), value);
+        true
+    }
+
+    /// As [`Fields::push`]; the name that an edit of the contract has.
+    pub fn append(&mut self, name: &str, value: &[u8]) -> bool {
+        self.push(name, value)
+    }
+
+    /// Replaces every field of this name by one at the end. False, and nothing changes, if name or
+    /// value is not legal.
+    pub fn set(&mut self, name: &str, value: &[u8]) -> bool {
+        if !legal_name(name.as_bytes()) || !legal_value(value) {
+            return false;
+        }
+        self.remove(name);
+        self.push_legal(name.as_bytes(), value);
+        true
+    }
+
+    /// Removes every field of this name; true if there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.remove_wanted(Wanted::new(name))
+    }
+
+    /// Removes every field of this known name; true if there was one.
+    pub fn remove_known(&mut self, known: Known) -> bool {
+        self.remove_wanted(Wanted { known, name: b"" })
+    }
+
+    fn remove_wanted(&mut self, wanted: Wanted<'_>) -> bool {
+        let mut found = false;
+        for entry in self.index.iter_mut().filter(|entry| wanted.is(&self.lines, entry)) {
+            entry.removed = true;
+            found = true;
+        }
+        found
+    }
+
+    /// The first value of this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.find(Wanted::new(name)).next()
+    }
+
+    /// The first value of this known name.
+    pub fn get_known(&self, known: Known) -> Option<&[u8]> {
+        self.all_known(known).next()
+    }
+
+    /// Every value of this name, in order.
+    pub fn all<'s, 'n>(&'s self, name: &'n str) -> impl Iterator<Item = &'s [u8]> + use<'s, 'n> {
+        self.find(Wanted::new(name))
+    }
+
+    /// Every value of this known name, in order.
+    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.find(Wanted { known, name: b"" })
+    }
+
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Appends all values of this name to `out` as one: joined with ", " (RFC 9110 5.3), those of
+    /// `cookie` with "; " (RFC 9113 8.2.3). False, and nothing is appended, if there is none.
+    pub fn joined(&self, name: &str, out: &mut Vec<u8>) -> bool {
+        let wanted = Wanted::new(name);
+        let between: &[u8] = if wanted.known == Known::Cookie { b"; " } else { b", " };
+        let mut found = false;
+        for value in self.find(wanted) {
+            if found {
+                out.extend_from_slice(between);
+            }
+            out.extend_from_slice(value);
+            found = true;
+        }
+        found
+    }
+
+    /// Every field, in order: name in lower case, value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.live().map(|entry| {
+            // A stored name is a token, so this never falls back.
+            let name = std::str::from_utf8(&self.lines[entry.name()]).unwrap_or_default();
+            (name, &self.lines[entry.value()])
+        })
+    }
+
+    /// As [`Fields::iter`], with the name as the proxy knows it first.
+    pub fn iter_known(&self) -> impl Iterator<Item = (Known, &str, &[u8])> {
+        self.live()
+            .map(|entry| entry.known)
+            .zip(self.iter())
+            .map(|(known, (name, value))| (known, name, value))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.live().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live().next().is_none()
+    }
+
+    /// Bytes that all fields take as HTTP/1.1 writes them.
+    pub fn byte_size(&self) -> usize {
+        self.live().map(|entry| entry.line().len()).sum()
+    }
+
+    /// Appends every field as `name: value\r\n`, except those of `skip`.
+    pub fn write_lines(&self, skip: KnownSet, out: &mut Vec<u8>) {
+        // Lines that stand side by side in memory and are all wanted go out in one copy.
+        let mut run = 0..0;
+        for entry in self.live().filter(|entry| !skip.contains(entry.known)) {
+            let line = entry.line();
+            if line.start == run.end {
+                run.end = line.end;
+                continue;
+            }
+            out.extend_from_slice(&self.lines[run]);
+            run = line;
+        }
+        out.extend_from_slice(&self.lines[run]);
+    }
+
+    /// Removes what is meant for this connection only (RFC 9110 7.6.1): every field that `connection`
+    /// nominates, and those that are hop-by-hop whether nominated or not. Called once per message, on
+    /// the way in, so that no policy sees a field that will not be sent on.
+    ///
+    /// `te` is kept as exactly `trailers` if it allowed trailers, because trailers are passed on. With
+    /// `upgrade` the `upgrade` field stays, for the exchange that is about to switch protocols.
+    pub fn strip_hop_by_hop(&mut self, upgrade: bool) {
+        let trailers = self.all_known(Known::Te).any(|value| has_token(value, b"trailers"));
+        self.strip_nominated(upgrade);
+        let doomed = if upgrade { HOP_BY_HOP.without(Known::Upgrade) } else { HOP_BY_HOP };
+        for entry in self.index.iter_mut().filter(|entry| doomed.contains(entry.known)) {
+            entry.removed = true;
+        }
+        if trailers {
+            self.push_legal(b"te", b"trailers");
+        }
+    }
+
+    /// Removes the fields that the values of `connection` name.
+    fn strip_nominated(&mut self, upgrade: bool) {
+        for at in 0..self.index.len() {
+            let connection = self.index[at];
+            if connection.known != Known::Connection || connection.removed {
+                continue;
+            }
+            for option in tokens(&self.lines[connection.value()]) {
+                if upgrade && option.eq_ignore_ascii_case(b"upgrade") {
+                    continue;
+                }
+                for entry in &mut self.index {
+                    entry.removed |= self.lines[entry.name()].eq_ignore_ascii_case(option);
+                }
+                // A connection that nominates itself must not hide its further options.
+                self.index[at].removed = false;
+            }
+        }
+    }
+
+    /// Fields that may not stand behind a body (RFC 9110 6.5.1): they frame or route the message, say who
+    /// sends it, or tell how to read what was read already.
+    pub const NEVER_TRAILERS: KnownSet = KnownSet::of(&[
+        Known::Age,
+        Known::Authorization,
+        Known::CacheControl,
+        Known::Connection,
+        Known::ContentEncoding,
+        Known::ContentLength,
+        Known::ContentRange,
+        Known::ContentType,
+        Known::Cookie,
+        Known::Date,
+        Known::Expect,
+        Known::Expires,
+        Known::Forwarded,
+        Known::Host,
+        Known::Http2Settings,
+        Known::IfMatch,
+        Known::IfModifiedSince,
+        Known::IfNoneMatch,
+        Known::IfRange,
+        Known::IfUnmodifiedSince,
+        Known::KeepAlive,
+        Known::Location,
+        Known::MaxForwards,
+        Known::Pragma,
+        Known::ProxyAuthenticate,
+        Known::ProxyAuthorization,
+        Known::ProxyConnection,
+        Known::Range,
+        Known::RetryAfter,
+        Known::SetCookie,
+        Known::Te,
+        Known::Trailer,
+        Known::TransferEncoding,
+        Known::Upgrade,
+        Known::Vary,
+        Known::Via,
+        Known::WwwAuthenticate,
+        Known::XForwardedFor,
+        Known::XForwardedHost,
+        Known::XForwardedPort,
+        Known::XForwardedProto,
+        Known::XRealIp,
+        Known::XRequestId,
+    ]);
+
+    /// Adds a field that came behind a body, if it may stand there. The name must be a token, the value
+    /// legal.
+    pub(super) fn push_trailer(&mut self, name: &[u8], value: &[u8]) {
+        self.push_legal(name, value);
+        self.index.pop_if(|entry| Fields::NEVER_TRAILERS.contains(entry.known));
+    }
+
+    /// Every field as the proxy knows its name, with its value.
+    pub(super) fn known_values(&self) -> impl Iterator<Item = (Known, &[u8])> {
+        self.live().map(|entry| (entry.known, &self.lines[entry.value()]))
+    }
+
+    /// Adds a field whose name is a token and whose value is legal.
+    pub(super) fn push_legal(&mut self, name: &[u8], value: &[u8]) {
+        let size = name.len() + value.len() + LINE_EXTRA;
+        // The limits of every caller lie far below 4 GiB; a position that does not fit is not stored.
+        let (Ok(at), Ok(_)) = (u32::try_from(self.lines.len()), u32::try_from(self.lines.len() + size))
+        else {
+            return;
+        };
+        let start = self.lines.len();
+        self.lines.reserve(size);
+        self.lines.extend(name.iter().map(u8::to_ascii_lowercase));
+        let known = Known::of_lower(&self.lines[start..]);
+        self.lines.extend_from_slice(b": ");
+        self.lines.extend_from_slice(value);
+        self.lines.extend_from_slice(b"\r\n");
+        self.index.push(Entry {
+            at,
+            name: name.len() as u32,
+            value: value.len() as u32,
+            known,
+            removed: false,
+        });
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Entry> {
+        self.index.iter().filter(|entry| !entry.removed)
+    }
+
+    fn find<'s, 'n>(&'s self, wanted: Wanted<'n>) -> impl Iterator<Item = &'s [u8]> + use<'s, 'n> {
+        self.index
+            .iter()
+            .filter(move |entry| wanted.is(&self.lines, entry))
+            .map(|entry| &self.lines[entry.value()])
+    }
+}
+
+impl<'a> Wanted<'a> {
+    fn new(name: &'a str) -> Wanted<'a> {
+        Wanted { known: Known::of(name), name: name.as_bytes() }
+    }
+
+    fn is(self, lines: &[u8], entry: &Entry) -> bool {
+        entry.known == self.known
+            && !entry.removed
+            && (self.known != Known::Other || lines[entry.name()].eq_ignore_ascii_case(self.name))
+    }
+}
+
+/// Equal when the same fields stand in the same order, whatever was removed before.
+impl PartialEq for Fields {
+    fn eq(&self, other: &Fields) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+/// Fields that never pass a proxy, nominated or not (RFC 9110 7.6.1, RFC 9113 8.2.2).
+const HOP_BY_HOP: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::Http2Settings,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
+/// Whether this is a field name: a token (RFC 9110 5.1, 5.6.2).
+pub fn legal_name(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
+}
+
+/// Whether this is a field value (RFC 9110 5.5): no control byte but HTAB, and neither space nor HTAB
+/// at its ends. An empty value is one.
+pub fn legal_value(value: &[u8]) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    legal_content(value) && !blank(value.first()) && !blank(value.last())
+}
+
+/// Whether every byte may stand in a field value.
+pub(super) fn legal_content(value: &[u8]) -> bool {
+    // Without an early return the compiler checks many bytes at a time.
+    !value.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
+}
+
+/// Whether the byte may stand in a token (RFC 9110 5.6.2).
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
+}
+
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+/// The elements of a comma-separated list, without blanks around them and without empty ones
+/// (RFC 9110 5.6.1.2).
+pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
+}
+
+/// Whether a comma-separated list has this element, in any case.
+pub(super) fn has_token(value: &[u8], token: &[u8]) -> bool {
+    tokens(value).any(|element| element.eq_ignore_ascii_case(token))
+}
+
+/// Without the optional white space at both ends (RFC 9110 5.6.3).
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let mut value = value;
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
