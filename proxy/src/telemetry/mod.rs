@@ -1,0 +1,6 @@
+//! What the proxy tells about itself: metrics, access log, its own log, trace context and request ids.
+//!
+//! Nothing here decides anything about an exchange, and nothing here may slow one down: counting is a
+//! store to memory of the own worker, logging is a copy to a bounded buffer.
+
+pub mod metrics;
