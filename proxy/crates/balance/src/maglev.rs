@@ -100,6 +100,31 @@ mod tests {
     }
 
     #[test]
+    fn the_table_is_as_even_and_as_stable_as_the_paper_says() {
+        for (count, most_to_mean, moved) in
+            [(10, 1.0005, 0.003), (100, 1.0015, 0.007), (1_000, 1.0075, 0.007)]
+        {
+            let all = members(&vec![1; count]);
+            let full = Maglev::new(&all);
+            let most =
+                owned(&full, count).into_iter().max().unwrap_or(0) as f64 * count as f64 / SLOTS as f64;
+            let leaving = (0..count).step_by(count / 10);
+            let extra: usize = leaving.map(|gone| moved_without_need(&full, &all, gone)).sum();
+            let extra = extra as f64 / 10.0 / SLOTS as f64;
+            println!("{count} endpoints: max/avg {most:.4}, moved without need {:.2} %", extra * 100.0);
+            assert!(most <= most_to_mean && extra <= moved, "{count}: {most}, {extra}");
+        }
+    }
+
+    /// Slots that change their owner when one member leaves, though their owner stays.
+    fn moved_without_need(full: &Maglev, all: &[Member], gone: usize) -> usize {
+        let rest: Vec<Member> = all.iter().filter(|member| member.index as usize != gone).copied().collect();
+        let after = Maglev::new(&rest);
+        let moved = |&(&before, &after): &(&u32, &u32)| before as usize != gone && before != after;
+        full.slots.iter().zip(&after.slots).filter(moved).count()
+    }
+
+    #[test]
     fn the_table_does_not_depend_on_the_order_of_the_list() {
         let forwards = members(&[1, 2, 3, 4, 5]);
         let backwards: Vec<Member> = forwards.iter().rev().copied().collect();
