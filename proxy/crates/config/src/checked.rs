@@ -5,18 +5,36 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Problem;
+
 /// A whole, consistent configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// None: there is no admin API.
     pub admin: Option<Admin>,
+    /// Threads that carry traffic, 1 to 1024.
     pub workers: usize,
+    /// Folder of compiled filters; none: they are not kept.
     pub cache: Option<PathBuf>,
+    /// Time for exchanges under way when the proxy ends.
     pub drain: Duration,
+    /// The least important messages that are written.
+    pub log: LogLevel,
+    /// Where a line for each exchange goes.
     pub access_log: AccessLog,
+    /// At least one; names are unique, as below.
     pub listeners: Vec<Listener>,
+    /// In the order written.
     pub filters: Vec<Filter>,
+    /// In the order written.
     pub clusters: Vec<Cluster>,
+    /// In the order written.
     pub limits: Vec<RateLimit>,
+    /// What works, but was likely not meant like this.
+    pub warnings: Vec<Problem>,
 }
 
 /// Position of a cluster in [`Config::clusters`].
@@ -27,66 +45,116 @@ pub struct ClusterId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FilterId(pub u32);
 
+/// The admin API.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Admin {
+    /// Where it listens. Port 0: any free one.
     pub address: SocketAddr,
 }
 
+/// The least important messages that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// None at all.
+    Off,
+    /// What failed.
+    Error,
+    /// What is likely to fail, or was kept from it.
+    Warn,
+    /// What changed: starts, swaps, reloads.
+    #[default]
+    Info,
+    /// What happens on the way, for whoever looks for a fault.
+    Debug,
+    /// Everything, at the cost of speed.
+    Trace,
+}
+
+/// Where a line for each exchange goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AccessLog {
+    /// Nowhere.
     Off,
+    /// To standard output.
     Stdout,
+    /// Appended to this file.
     File(PathBuf),
 }
 
 /// Where to listen or to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
+    /// An IP address and a port.
     Tcp(SocketAddr),
+    /// To be resolved when the configuration is loaded. Only endpoints have names.
+    Name {
+        /// A DNS name in lower case.
+        host: Arc<str>,
+        /// Not 0.
+        port: u16,
+    },
     /// Path of a Unix socket.
     Unix(PathBuf),
 }
 
+/// A place where HTTP enters. It has a chain, a cluster, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
+    /// As in `[listeners.NAME]`.
     pub name: Arc<str>,
+    /// [`Address::Tcp`] or [`Address::Unix`]; unique, unless its port is 0 (any free one).
     pub address: Address,
     /// In order.
     pub chain: Vec<FilterId>,
     /// Where an exchange goes when no filter chose a cluster.
     pub cluster: Option<ClusterId>,
+    /// None: plain text.
     pub tls: Option<ListenerTls>,
+    /// What it bears.
     pub limits: ListenerLimits,
+    /// How it treats what other proxies said.
     pub forwarded: Forwarded,
 }
 
+/// TLS towards callers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerTls {
     /// At least one; the first is served when no name matches.
     pub certificates: Vec<Certificate>,
+    /// Whether callers have to show a certificate.
     pub client_auth: ClientAuth,
-    /// Roots that client certificates must chain to.
+    /// PEM file of the roots that client certificates must chain to; present unless `client_auth` is `None`.
     pub client_ca: Option<PathBuf>,
     /// TLS 1.2 is accepted beside 1.3.
     pub allow_tls12: bool,
 }
 
+/// A certificate and its key: PEM files that exist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Certificate {
+    /// The chain, the certificate itself first.
     pub cert: PathBuf,
+    /// The private key.
     pub key: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether callers have to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
+    /// They are not asked for one.
     None,
+    /// They are asked; one that is shown must be valid.
     Request,
+    /// Without a valid one there is no connection.
     Require,
 }
 
 /// What a listener bears. See the configuration reference for the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerLimits {
+    /// Connections at once, over all workers.
     pub connections: usize,
     /// Bytes of a request head.
     pub head: usize,
@@ -94,8 +162,11 @@ pub struct ListenerLimits {
     pub fields: usize,
     /// Bytes of a request body; none: unlimited.
     pub body: Option<u64>,
+    /// From the first byte to the end of the handshake.
     pub tls_handshake_timeout: Duration,
+    /// From the first byte of a head to its last.
     pub head_timeout: Duration,
+    /// Longest time without an exchange.
     pub idle_timeout: Duration,
     /// Longest silence while a body is in transit, either way.
     pub body_timeout: Duration,
@@ -106,9 +177,11 @@ pub struct ListenerLimits {
 }
 
 /// How a listener treats `X-Forwarded-*` and `Forwarded` fields of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Forwarded {
-    /// Replace whatever the caller sent (an edge: the default).
+    /// Replace whatever the caller sent: right at an edge, where callers are not believed.
+    #[default]
     Replace,
     /// Add to what the caller sent (behind another proxy).
     Append,
@@ -116,33 +189,50 @@ pub enum Forwarded {
     Keep,
 }
 
+/// A policy and what it may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
+    /// As in `[filters.NAME]`.
     pub name: Arc<str>,
+    /// Where its code comes from.
     pub wasm: WasmSource,
-    /// Lower-case hex; the file must have it.
+    /// The code must have it.
     pub sha256: Option<[u8; 32]>,
+    /// What an exchange gets for which it gave no usable decision.
     pub on_fault: OnFault,
+    /// What it may use up.
     pub limits: FilterLimits,
-    /// What the filter is configured with, as JSON text.
+    /// What the filter is configured with, as the text of a JSON object; keys in the order written.
     pub config_json: Arc<str>,
+    /// What it is handed through `update`, by name.
     pub data: BTreeMap<Arc<str>, DataSource>,
+    /// Which clusters it may name.
     pub grants: Grants,
 }
 
+/// Where a filter's code comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum WasmSource {
+    /// One of [`crate::BUILTIN_FILTERS`].
     Builtin(Arc<str>),
+    /// A file that exists.
     File(PathBuf),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What an exchange gets for which a filter gave no usable decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum OnFault {
+    /// It is refused: right for whatever protects something.
+    #[default]
     Deny,
+    /// It goes on as if the filter were not there.
     Skip,
+    /// The previous version of the filter decides, if there is one; else it is refused.
     LastGood,
 }
 
+/// What one filter may use up. In brackets: the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilterLimits {
     /// CPU time of one hook (5 ms).
@@ -161,11 +251,22 @@ pub struct FilterLimits {
     pub remembered: usize,
 }
 
+/// Content that a filter is handed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DataSource {
+    /// A file that exists.
     File(PathBuf),
-    /// Fetched through a cluster, again every `refresh`.
-    Url { cluster: ClusterId, authority: Arc<str>, path: Arc<str>, refresh: Duration },
+    /// Fetched through a cluster.
+    Url {
+        /// Has TLS if the address said `https`.
+        cluster: ClusterId,
+        /// Host, and port if the address had one.
+        authority: Arc<str>,
+        /// With query; begins with `/`.
+        path: Arc<str>,
+        /// From one fetch to the next.
+        refresh: Duration,
+    },
 }
 
 /// Clusters a filter may name.
@@ -177,62 +278,94 @@ pub struct Grants {
     pub ask: Vec<ClusterId>,
 }
 
+/// Endpoints that serve the same thing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
+    /// As in `[clusters.NAME]`.
     pub name: Arc<str>,
+    /// How an endpoint is picked.
     pub balancer: Balancer,
+    /// What is spoken with them.
     pub protocol: UpstreamProtocol,
-    /// At least one.
+    /// At least one, and at least one has a weight.
     pub endpoints: Vec<Endpoint>,
+    /// None: plain text.
     pub tls: Option<UpstreamTls>,
+    /// From the first packet of a connection until it can be used, TLS included.
     pub connect_timeout: Duration,
+    /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// For a whole exchange, retries included.
     pub exchange_timeout: Duration,
     /// Further attempts when nothing was sent.
     pub retries: u8,
+    /// What it is spared.
     pub limits: ClusterLimits,
 }
 
+/// How an endpoint is picked for an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Balancer {
+    /// In turn, by weight.
     RoundRobin,
+    /// By weight.
     Random,
+    /// Of two, the one with fewer exchanges under way.
     LeastRequest,
-    PeakEwma { decay: Duration, default_rtt: Duration },
+    /// Of two, the one expected to answer sooner.
+    PeakEwma {
+        /// How long a latency is remembered.
+        decay: Duration,
+        /// Assumed of an endpoint that has not answered yet.
+        default_rtt: Duration,
+    },
+    /// The same endpoint for the same key, on a ring of hashes.
     RingHash,
+    /// The same endpoint for the same key, by table.
     Maglev,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is spoken with the endpoints of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum UpstreamProtocol {
+    /// HTTP/1.1.
     H1,
+    /// HTTP/2; without TLS by prior knowledge.
     H2,
-    /// By ALPN over TLS; HTTP/1.1 without.
+    /// With TLS what the endpoint prefers (ALPN); without, HTTP/1.1.
+    #[default]
     Auto,
 }
 
+/// One server of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
-    /// `host:port` is resolved once when the configuration is loaded.
+    /// A name is resolved once when the configuration is loaded.
     pub address: Address,
+    /// Relative to the others, 0 to 65,535; 0 gets nothing.
     pub weight: u32,
+    /// What filters choose subsets by.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
 }
 
+/// TLS towards endpoints.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamTls {
-    /// None: the public roots that come with the proxy.
+    /// PEM file of roots. None: the public roots that come with the proxy.
     pub ca: Option<PathBuf>,
+    /// To ask for and to verify. None: the host of the endpoint's address.
     pub server_name: Option<Arc<str>>,
     /// Shown to origins that ask for one.
     pub certificate: Option<Certificate>,
+    /// TLS 1.2 is accepted beside 1.3.
     pub allow_tls12: bool,
 }
 
 /// Bounds of a cluster over all workers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClusterLimits {
-    /// 1,024.
+    /// Connections at once (1,024).
     pub connections: u32,
     /// Exchanges waiting for a connection (1,024).
     pub pending: u32,
@@ -242,11 +375,13 @@ pub struct ClusterLimits {
     pub head: usize,
 }
 
-/// A token bucket that filters take from by name.
+/// A token bucket for each key, that filters take from by name. The state is shared by them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateLimit {
+    /// As in `[limits.NAME]`.
     pub name: Arc<str>,
-    /// Filters that may use it; the state is shared by them.
+    /// Tokens that come back each second; more than 0 and finite.
     pub per_second: f64,
+    /// Tokens of a full bucket, at least 1.
     pub burst: u32,
 }

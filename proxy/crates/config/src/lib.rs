@@ -1,3 +1,70 @@
-//! Weir's configuration: file types, checked configuration, diagnostics, JSON schema.
+//! Weir's configuration: one TOML file, checked as a whole.
+//!
+//! ```text
+//! text -> document (tree with places) -> shape (against the schema) -> file types -> check -> Config
+//! ```
+//!
+//! Every stage adds what it finds wrong to one list and goes on with the rest, so that the operator sees all
+//! problems at once, each with its place and a way out. The file types are the only place where a key, its
+//! default and its meaning are written; schema and reference are made from them.
 
 pub mod checked;
+
+mod changes;
+mod check;
+mod document;
+mod file;
+mod findings;
+mod inline;
+mod nearest;
+mod report;
+mod schema;
+mod shape;
+
+use std::path::Path;
+
+pub use changes::{Changes, Delta, differences};
+pub use checked::Config;
+pub use file::BUILTIN_FILTERS;
+pub use report::{Problem, Report, Severity};
+pub use schema::schema;
+
+use document::Document;
+use findings::Findings;
+
+/// Bytes of the longest file that is read: far above ten thousand routes, far below what hurts.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads and checks a configuration file. Relative paths in it are relative to its folder.
+///
+/// # Errors
+/// Everything that is wrong with it, at once; or the one reason why it could not be read.
+pub fn load(path: &Path) -> Result<Config, Report> {
+    let name = path.display().to_string();
+    let unreadable = |reason: String| Report::whole(&name, reason);
+    let bytes = std::fs::metadata(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?.len();
+    if bytes > FILE_BYTES_MAX {
+        return Err(unreadable(format!("is {bytes} bytes long; the longest allowed is {FILE_BYTES_MAX}")));
+    }
+    let bytes = std::fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| unreadable(format!("is not UTF-8 from byte {} on", e.utf8_error().valid_up_to())))?;
+    parse(&text, path.parent().unwrap_or(Path::new("")), &name)
+}
+
+/// Checks a configuration given as text. Relative paths in it are relative to `base_dir`; `name` is what
+/// problems call the text.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn parse(text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> {
+    let document = Document::parse(text, name)?;
+    let mut findings = Findings::new(&document);
+    let config = shape::read(&document, &mut findings)
+        .and_then(|file| check::check(&file, &document, base_dir, &mut findings));
+    let report = findings.finish();
+    match config {
+        Some(config) if !report.has_errors() => Ok(Config { warnings: report.problems().to_vec(), ..config }),
+        _ => Err(report),
+    }
+}

@@ -1,0 +1,122 @@
+//! Checks of `[clusters.NAME]`.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use crate::{
+    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, UpstreamTls},
+    document::Place,
+    file::{self, BalancerKind, PeakEwma},
+};
+
+impl Checker<'_, '_> {
+    pub(super) fn cluster(&mut self, name: &str, file: &file::Cluster, at: &Place<'_>) -> Option<Cluster> {
+        if file.peak_ewma.is_some() && file.balancer != BalancerKind::PeakEwma {
+            self.findings.warn(
+                &at.key("peak_ewma"),
+                "has no effect: the cluster has another balancer",
+                "leave it out, or choose balancer = \"peak_ewma\"",
+            );
+        }
+        if file.connect_timeout.0 > file.exchange_timeout.0 {
+            let reason = format!("is longer than the whole exchange may take ({})", file.exchange_timeout);
+            self.findings.warn(
+                &at.key("connect_timeout"),
+                reason,
+                "shorten it, or lengthen exchange_timeout",
+            );
+        }
+        let endpoints = self.endpoints(file, at);
+        let tls = file.tls.as_ref().map(|tls| self.upstream_tls(tls, &at.key("tls")));
+        Some(Cluster {
+            name: name.into(),
+            balancer: balancer(file),
+            protocol: file.protocol,
+            endpoints: endpoints?,
+            tls: match tls {
+                None => None,
+                Some(tls) => Some(tls?),
+            },
+            connect_timeout: file.connect_timeout.0,
+            idle_timeout: file.idle_timeout.0,
+            exchange_timeout: file.exchange_timeout.0,
+            retries: file.retries,
+            limits: ClusterLimits {
+                connections: file.limits.connections,
+                pending: file.limits.pending,
+                requests: file.limits.requests,
+                head: file.limits.head.bytes(),
+            },
+        })
+    }
+
+    fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Vec<Endpoint>> {
+        let all_at = at.key("endpoints");
+        let mut seen: HashMap<&Address, usize> = HashMap::new();
+        let mut endpoints = Vec::new();
+        for (position, endpoint) in file.endpoints.items() {
+            let at = all_at.item(position);
+            let Some(address) = endpoint.address.as_ref().map(|address| &address.0) else {
+                endpoints.push(None);
+                continue;
+            };
+            let address_at = at.key("address");
+            if let Some(first) = seen.insert(address, position) {
+                let reason = format!("`{address}` is in this cluster already, at position {first}");
+                self.findings.warn(&address_at, reason, "to send it more, give it a weight");
+            }
+            let nameless = file.tls.as_ref().is_some_and(|tls| tls.server_name.is_none());
+            if nameless && matches!(address, Address::Unix(_)) && !self.named_tls(&all_at) {
+                self.findings.value(
+                    &address_at,
+                    "TLS to a Unix socket has no name to verify",
+                    "add a server_name to the cluster's tls",
+                );
+            }
+            endpoints.push(Some(Endpoint {
+                address: self.absolute(address),
+                weight: endpoint.weight,
+                labels: endpoint.labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+            }));
+        }
+        if !endpoints.is_empty() && endpoints.iter().all(|e| e.as_ref().is_some_and(|e| e.weight == 0)) {
+            self.findings.key(
+                &all_at,
+                "every endpoint has weight 0: none could be picked",
+                "give one a weight",
+            );
+        }
+        endpoints.into_iter().collect()
+    }
+
+    /// Something is written as the server name, right or wrong.
+    fn named_tls(&self, endpoints_at: &Place<'_>) -> bool {
+        let Place::Key(cluster_at, _) = endpoints_at else { return false };
+        self.document.has(&cluster_at.key("tls").key("server_name"))
+    }
+
+    fn upstream_tls(&mut self, file: &file::UpstreamTls, at: &Place<'_>) -> Option<UpstreamTls> {
+        let ca = file.ca.as_ref().map(|path| self.existing(path, &at.key("ca")));
+        let certificate = match &file.certificate {
+            None => None,
+            Some(certificate) => Some(self.certificate(certificate, &at.key("certificate"))?),
+        };
+        let server_name = file.server_name.as_ref().map(|name| name.0.as_str().into());
+        Some(UpstreamTls { ca, server_name, certificate, allow_tls12: file.allow_tls12 })
+    }
+}
+
+fn balancer(file: &file::Cluster) -> Balancer {
+    match file.balancer {
+        BalancerKind::LeastRequest => Balancer::LeastRequest,
+        BalancerKind::RoundRobin => Balancer::RoundRobin,
+        BalancerKind::Random => Balancer::Random,
+        BalancerKind::RingHash => Balancer::RingHash,
+        BalancerKind::Maglev => Balancer::Maglev,
+        BalancerKind::PeakEwma => {
+            let default = PeakEwma::default();
+            let chosen = file.peak_ewma.as_ref().unwrap_or(&default);
+            Balancer::PeakEwma { decay: chosen.decay.0, default_rtt: chosen.default_rtt.0 }
+        }
+    }
+}

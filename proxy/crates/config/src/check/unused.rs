@@ -1,0 +1,64 @@
+//! Warnings about what is configured and never used.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    checked::{ClusterId, Config, DataSource, Filter, FilterId, WasmSource},
+    document::Place,
+    findings::Findings,
+};
+
+pub(super) fn warn(config: &Config, findings: &mut Findings<'_>) {
+    let chained: BTreeSet<FilterId> = config.listeners.iter().flat_map(|l| l.chain.iter().copied()).collect();
+    let root = Place::Root;
+    for (filter, id) in config.filters.iter().zip(0..) {
+        if !chained.contains(&FilterId(id)) {
+            let at = root.key("filters");
+            findings.warn(&at.key(&filter.name), "the filter is in no chain", "add it to a listener's chain");
+        }
+    }
+    let Some(used) = used_clusters(config) else { return };
+    for (cluster, id) in config.clusters.iter().zip(0..) {
+        if !used.contains(&ClusterId(id)) {
+            let at = root.key("clusters");
+            let help = "name it in a listener, or in the config of a filter";
+            findings.warn(&at.key(&cluster.name), "the cluster is never used", help);
+        }
+    }
+}
+
+/// None: that cannot be known, as a filter that did not come with Weir may route to every cluster.
+fn used_clusters(config: &Config) -> Option<BTreeSet<ClusterId>> {
+    let mut used: BTreeSet<ClusterId> = config.listeners.iter().filter_map(|l| l.cluster).collect();
+    for filter in &config.filters {
+        used.extend(&filter.grants.ask);
+        used.extend(filter.data.values().filter_map(|source| match source {
+            DataSource::Url { cluster, .. } => Some(*cluster),
+            DataSource::File(_) => None,
+        }));
+        match (&filter.grants.clusters, &filter.wasm) {
+            (Some(granted), _) => used.extend(granted),
+            (None, WasmSource::Builtin(_)) => used.extend(mentioned(filter, config)),
+            (None, WasmSource::File(_)) => return None,
+        }
+    }
+    Some(used)
+}
+
+/// Clusters whose names occur in a filter's own config: the filters that come with Weir know no others.
+fn mentioned(filter: &Filter, config: &Config) -> Vec<ClusterId> {
+    fn texts(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) => _ = found.insert(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(map) => map.values().for_each(|item| texts(item, found)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    texts(&serde_json::from_str(&filter.config_json).unwrap_or_default(), &mut found);
+    let clusters = config.clusters.iter().zip(0..);
+    clusters.filter(|(cluster, _)| found.contains(&*cluster.name)).map(|(_, id)| ClusterId(id)).collect()
+}

@@ -1,0 +1,167 @@
+//! `[clusters.NAME]`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Certificate, Duration, EndpointAddress, FilePath, List, ServerName, Size};
+use crate::checked::UpstreamProtocol;
+
+/// A group of endpoints that serve the same thing.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["endpoints"]))]
+pub(crate) struct Cluster {
+    /// How an endpoint is picked for an attempt.
+    pub(crate) balancer: BalancerKind,
+    pub(crate) peak_ewma: Option<PeakEwma>,
+    /// What is spoken with the endpoints.
+    pub(crate) protocol: UpstreamProtocol,
+    /// At least one.
+    #[schemars(
+        length(min = 1),
+        example = json!([{ "address": "10.0.0.1:8080" }, { "address": "10.0.0.2:8080" }])
+    )]
+    pub(crate) endpoints: List<Endpoint>,
+    /// Speak TLS with the endpoints. Without this section it is plain text.
+    pub(crate) tls: Option<UpstreamTls>,
+    /// From the first packet of a connection until it can be used, TLS included.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "10m"))]
+    pub(crate) connect_timeout: Duration,
+    /// How long an unused connection is kept. Many origins close theirs after 60 s, some at the very moment
+    /// a request is on its way; staying below lets Weir close first.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "1d"))]
+    pub(crate) idle_timeout: Duration,
+    /// For a whole exchange, retries included. A filter may choose another for its routes.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "1d"))]
+    pub(crate) exchange_timeout: Duration,
+    /// Further attempts, on another endpoint if there is one, when no connection could be made and nothing
+    /// was sent.
+    #[schemars(range(min = 0, max = 10))]
+    pub(crate) retries: u8,
+    pub(crate) limits: ClusterLimits,
+}
+
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster {
+            balancer: BalancerKind::default(),
+            peak_ewma: None,
+            protocol: UpstreamProtocol::Auto,
+            endpoints: List::default(),
+            tls: None,
+            connect_timeout: Duration::seconds(1),
+            idle_timeout: Duration::seconds(50),
+            exchange_timeout: Duration::seconds(15),
+            retries: 1,
+            limits: ClusterLimits::default(),
+        }
+    }
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BalancerKind {
+    /// Of two picked at random, the one that is expected to answer sooner: its latency, which jumps to a
+    /// peak and decays slowly, times the exchanges it has under way.
+    #[default]
+    PeakEwma,
+    /// Of two picked at random, the one with fewer exchanges under way for its weight.
+    LeastRequest,
+    /// In turn, by weight.
+    RoundRobin,
+    /// By weight.
+    Random,
+    /// The same endpoint for the same key, on a ring of hashes.
+    RingHash,
+    /// The same endpoint for the same key, by a table of 65,537 slots.
+    Maglev,
+}
+
+/// How the `peak_ewma` balancer estimates latency.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PeakEwma {
+    /// How long a latency is remembered.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "1h"))]
+    pub(crate) decay: Duration,
+    /// The latency of an endpoint that has not answered anything yet.
+    #[schemars(extend("x-least" = "1us", "x-most" = "1m"))]
+    pub(crate) default_rtt: Duration,
+}
+
+impl Default for PeakEwma {
+    fn default() -> PeakEwma {
+        PeakEwma { decay: Duration::seconds(10), default_rtt: Duration::milliseconds(30) }
+    }
+}
+
+/// One server of a cluster.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(crate) struct Endpoint {
+    /// Where it listens.
+    #[schemars(example = "10.0.0.1:8080", example = "users.internal:8080", example = "unix:/run/users.sock")]
+    pub(crate) address: Option<EndpointAddress>,
+    /// Its share of the traffic, relative to the others of its cluster; 0 takes it out.
+    #[schemars(range(min = 0, max = 65_535))]
+    pub(crate) weight: u32,
+    /// Whatever tells endpoints apart; filters choose subsets by it.
+    #[schemars(example = json!({ "version": "v1" }))]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Endpoint {
+        Endpoint { address: None, weight: 1, labels: BTreeMap::new() }
+    }
+}
+
+/// TLS towards the endpoints: 1.3 and, unless forbidden, 1.2; their certificates are always verified.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct UpstreamTls {
+    /// PEM file of the roots to trust; the public ones if absent.
+    #[schemars(example = "ca.pem")]
+    pub(crate) ca: Option<FilePath>,
+    /// The name to ask for (SNI) and to verify; the host of the endpoint's address if absent.
+    #[schemars(example = "users.internal")]
+    pub(crate) server_name: Option<ServerName>,
+    /// Shown to endpoints that ask for one.
+    pub(crate) certificate: Option<Certificate>,
+    /// Accept TLS 1.2 beside 1.3.
+    pub(crate) allow_tls12: bool,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> UpstreamTls {
+        UpstreamTls { ca: None, server_name: None, certificate: None, allow_tls12: true }
+    }
+}
+
+/// What the cluster is spared, over all workers. Beyond, exchanges are answered 503.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ClusterLimits {
+    /// Connections at once.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) connections: u32,
+    /// Exchanges that wait for a connection.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub(crate) pending: u32,
+    /// Exchanges under way.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(crate) requests: u32,
+    /// Bytes of a response head; longer ones are answered 502.
+    #[schemars(extend("x-least" = "1KiB", "x-most" = "1MiB"))]
+    pub(crate) head: Size,
+}
+
+impl Default for ClusterLimits {
+    fn default() -> ClusterLimits {
+        ClusterLimits { connections: 1024, pending: 1024, requests: 1024, head: Size::kib(64) }
+    }
+}

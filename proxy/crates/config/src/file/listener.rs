@@ -1,0 +1,135 @@
+//! `[listeners.NAME]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Duration, FilePath, List, ListenerAddress, Name, Size};
+use crate::checked::{ClientAuth, Forwarded};
+
+/// A place where traffic enters.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(crate) struct Listener {
+    /// Where to listen.
+    #[schemars(example = "0.0.0.0:8443", example = "unix:/run/weir.sock")]
+    pub(crate) address: Option<ListenerAddress>,
+    /// What is spoken there.
+    pub(crate) protocol: Protocol,
+    /// The filters that every exchange passes, by name, in order; responses pass them in reverse. A listener
+    /// needs a chain, a cluster, or both.
+    #[schemars(example = json!(["routes", "login"]))]
+    pub(crate) chain: List<Name>,
+    /// Where an exchange goes when no filter chose a cluster.
+    #[schemars(example = &"users")]
+    pub(crate) cluster: Option<Name>,
+    /// Terminate TLS. Without this section the listener speaks plain text.
+    pub(crate) tls: Option<ListenerTls>,
+    pub(crate) limits: ListenerLimits,
+    /// What becomes of `Forwarded` and `X-Forwarded-*` fields that the caller sent.
+    pub(crate) forwarded: Forwarded,
+}
+
+#[derive(Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-later" = ["tcp", "tls_passthrough", "detect"]))]
+pub(crate) enum Protocol {
+    /// HTTP/1.1, and HTTP/2: over TLS by ALPN, in plain text by prior knowledge.
+    #[default]
+    Http,
+}
+
+/// TLS towards callers: 1.3 and, unless forbidden, 1.2; ALPN offers `h2` and `http/1.1`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["certificates"]))]
+pub(crate) struct ListenerTls {
+    /// The one that covers the name the caller asks for (SNI) is shown; else the first.
+    #[schemars(length(min = 1), example = json!([{ "cert": "web.pem", "key": "web.key" }]))]
+    pub(crate) certificates: List<Certificate>,
+    /// Whether callers have to show a certificate.
+    pub(crate) client_auth: ClientAuth,
+    /// PEM file of the roots that callers' certificates must chain to. Needed unless `client_auth` is `"none"`.
+    #[schemars(example = "clients.pem")]
+    pub(crate) client_ca: Option<FilePath>,
+    /// Accept TLS 1.2 beside 1.3.
+    pub(crate) allow_tls12: bool,
+}
+
+impl Default for ListenerTls {
+    fn default() -> ListenerTls {
+        ListenerTls {
+            certificates: List::default(),
+            client_auth: ClientAuth::None,
+            client_ca: None,
+            allow_tls12: true,
+        }
+    }
+}
+
+/// A certificate and its key.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["cert", "key"]))]
+pub(crate) struct Certificate {
+    /// PEM file: the certificate, then those that lead to its root.
+    #[schemars(example = "web.pem")]
+    pub(crate) cert: Option<FilePath>,
+    /// PEM file of the private key.
+    #[schemars(example = "web.key")]
+    pub(crate) key: Option<FilePath>,
+}
+
+/// What the listener bears. Beyond a limit an exchange is refused, and counted under that limit's name.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ListenerLimits {
+    /// Connections at once, over all workers.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) connections: u32,
+    /// Bytes of a request head; longer ones are answered 431.
+    #[schemars(extend("x-least" = "1KiB", "x-most" = "1MiB"))]
+    pub(crate) head: Size,
+    /// Fields in a request head; more are answered 431.
+    #[schemars(range(min = 1, max = 4096))]
+    pub(crate) fields: u32,
+    /// Bytes of a request body; longer ones are answered 413. Unlimited if absent.
+    #[schemars(extend("x-least" = "0B", "x-most" = "1024GiB"), example = "16MiB")]
+    pub(crate) body: Option<Size>,
+    /// From the first byte to the end of the TLS handshake.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "10m"))]
+    pub(crate) tls_handshake_timeout: Duration,
+    /// From the first byte of a request head to its last; later is answered 408.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "10m"))]
+    pub(crate) head_timeout: Duration,
+    /// How long a connection may be without an exchange.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "1d"))]
+    pub(crate) idle_timeout: Duration,
+    /// The longest silence while a body is in transit, in either direction.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "1d"))]
+    pub(crate) body_timeout: Duration,
+    /// Concurrent streams of one HTTP/2 connection.
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) streams: u32,
+    /// Requests served on one connection before it is closed gracefully. Unlimited if absent.
+    #[schemars(range(min = 1, max = 1_000_000_000), example = 1000)]
+    pub(crate) requests: Option<u64>,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> ListenerLimits {
+        ListenerLimits {
+            connections: 10_000,
+            head: Size::kib(64),
+            fields: 128,
+            body: None,
+            tls_handshake_timeout: Duration::seconds(10),
+            head_timeout: Duration::seconds(10),
+            idle_timeout: Duration::seconds(60),
+            body_timeout: Duration::seconds(60),
+            streams: 128,
+            requests: None,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration as operators write it: the one place where a key, its default and its meaning stand.
+//!
+//! The JSON schema and the reference are generated from these types, and the file is checked against that
+//! schema before it is read into them. Every value that is broken has been taken out by then, so nothing here is
+//! mandatory for serde: what must be there says so in `required`, and is `None` only when a problem has been
+//! reported already.
+
+mod cluster;
+mod filter;
+mod list;
+mod listener;
+mod text;
+mod value;
+
+pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
+pub(crate) use filter::{Data, Filter, FilterLimits};
+pub(crate) use list::{List, Named};
+pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
+pub use text::BUILTIN_FILTERS;
+pub(crate) use text::{
+    AdminAddress, EndpointAddress, FilePath, ListenerAddress, LogTarget, Name, ServerName, Sha256, Url, Wasm,
+    WorkerCount,
+};
+pub(crate) use value::{Duration, Leaf, Rejection, Size};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::checked;
+
+/// The configuration of Weir: one TOML file.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) admin: Option<Admin>,
+    pub(crate) workers: Workers,
+    pub(crate) drain: Drain,
+    pub(crate) cache: Cache,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) access_log: AccessLog,
+    pub(crate) listeners: Named<Listener>,
+    pub(crate) filters: Named<Filter>,
+    pub(crate) clusters: Named<Cluster>,
+    pub(crate) limits: Named<RateLimit>,
+}
+
+/// The admin API: health, metrics, the state of everything, drain, swap. Without this section there is none.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
+pub(crate) struct Admin {
+    /// Where it listens. Whoever can reach it can drain the proxy and swap filters: keep it on loopback.
+    #[schemars(example = "127.0.0.1:9901")]
+    pub(crate) address: Option<AdminAddress>,
+}
+
+/// The threads that carry traffic.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Workers {
+    /// How many; `"cores"` is one for each core that the process may use.
+    #[schemars(example = 4)]
+    pub(crate) count: WorkerCount,
+}
+
+/// Ending gracefully, on SIGTERM or when the admin API asks.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// Exchanges under way may take this long to finish; what is left then is cut off.
+    #[schemars(extend("x-least" = "0s", "x-most" = "1h"))]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Drain {
+        Drain { timeout: Duration::seconds(30) }
+    }
+}
+
+/// Compiled filters, kept for the next start.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cache {
+    /// A folder that only Weir writes to: its files are run as native code. It is made if it is missing.
+    /// Without it, filters are compiled at every start.
+    #[schemars(example = "/var/cache/weir")]
+    pub(crate) directory: Option<FilePath>,
+}
+
+/// What the proxy says about itself.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    /// The least important messages that are still written to standard error.
+    pub(crate) log: checked::LogLevel,
+}
+
+/// One JSON line for each exchange.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AccessLog {
+    /// `"off"`, `"stdout"`, or a file that lines are appended to.
+    #[schemars(example = "access.log")]
+    pub(crate) to: LogTarget,
+}
+
+/// A token bucket for each key that a filter counts by (`state.limit`, `state.take`). All filters that name a
+/// limit share it.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["per_second", "burst"]))]
+pub(crate) struct RateLimit {
+    /// Tokens that come back each second.
+    #[schemars(range(min = 0.000_001, max = 1_000_000_000.0), example = 100)]
+    pub(crate) per_second: Option<f64>,
+    /// Tokens of a bucket that is full: what may be taken at once.
+    #[schemars(range(min = 1, max = 1_000_000_000), example = 200)]
+    pub(crate) burst: Option<u32>,
+}

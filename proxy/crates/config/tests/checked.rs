@@ -1,0 +1,191 @@
+//! Right configurations, and what becomes of them.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use weir_config::{
+    Config, Severity,
+    checked::{
+        AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, OnFault,
+        UpstreamProtocol, WasmSource,
+    },
+    differences, load, parse,
+};
+
+/// Where the files are that configurations name.
+const FILES: &str = "tests/files";
+
+fn checked(text: &str) -> Config {
+    parse(text, Path::new(FILES), "weir.toml").unwrap_or_else(|report| panic!("{report}"))
+}
+
+#[test]
+fn the_sketch_of_the_design_is_a_whole_configuration() {
+    let config = checked(include_str!("sketch.toml"));
+    assert_eq!(config.warnings, []);
+    assert_eq!(config.admin.map(|admin| admin.address), "127.0.0.1:9901".parse().ok());
+
+    let [web] = config.listeners.as_slice() else { panic!("{:?}", config.listeners) };
+    assert_eq!(web.address, Address::Tcp("0.0.0.0:8443".parse::<SocketAddr>().unwrap()));
+    assert_eq!(web.chain, [0, 1, 2, 3].map(FilterId));
+    assert_eq!(web.limits.head, 65_536);
+    assert_eq!(web.limits.connections, 10_000);
+    let tls = web.tls.as_ref().unwrap();
+    assert_eq!(tls.certificates[0].key, Path::new(FILES).join("web.key"));
+    assert_eq!((tls.client_auth, tls.allow_tls12), (ClientAuth::None, true));
+
+    let login = &config.filters[1];
+    assert_eq!(&*login.name, "login");
+    assert_eq!(login.wasm, WasmSource::Builtin("jwt".into()));
+    assert_eq!(login.data["jwks"], DataSource::File(Path::new(FILES).join("jwks.json")));
+    assert_eq!(
+        &*login.config_json,
+        r#"{"issuer":"https://idp.example.com","audience":"users","facts":{"subject":"sub"}}"#
+    );
+    assert_eq!(config.filters[3].grants.clusters, Some(vec![ClusterId(0), ClusterId(1)]));
+
+    let users = &config.clusters[0];
+    let ten_seconds = Duration::from_secs(10);
+    let default_rtt = Duration::from_millis(30);
+    assert_eq!(users.balancer, Balancer::PeakEwma { decay: ten_seconds, default_rtt });
+    assert_eq!(users.endpoints[1].labels["version"], "v2".into());
+    assert_eq!(users.tls.as_ref().and_then(|tls| tls.server_name.as_deref()), Some("users.internal"));
+}
+
+#[test]
+fn the_example_of_the_reference_is_a_whole_configuration() {
+    let config = checked(include_str!("../src/example.toml"));
+    assert_eq!(config.warnings, []);
+    let idp = ClusterId(2);
+    let keys = DataSource::Url {
+        cluster: idp,
+        authority: "idp.example.com".into(),
+        path: "/keys".into(),
+        refresh: Duration::from_secs(300),
+    };
+    assert_eq!(config.filters[1].data["jwks"], keys);
+    let name = Address::Name { host: "idp.example.com".into(), port: 443 };
+    assert_eq!(config.clusters[2].endpoints[0].address, name);
+    assert_eq!((config.limits[0].per_second, config.limits[0].burst), (10.0, 20));
+}
+
+/// The least that can be written, to see every default.
+const LEAST: &str = "
+[listeners.web]
+address = '127.0.0.1:0'
+cluster = 'users'
+[filters.mine]
+wasm = 'filter.wasm'
+[clusters.users]
+endpoints = [{ address = 'unix:run/users.sock' }]
+";
+
+#[test]
+fn what_is_not_written_has_its_default() {
+    let config = checked(LEAST);
+    assert!(config.admin.is_none() && config.cache.is_none());
+    assert!((1..=1024).contains(&config.workers));
+    assert_eq!((config.drain, config.access_log), (Duration::from_secs(30), AccessLog::Off));
+
+    let listener = &config.listeners[0];
+    assert!(listener.chain.is_empty() && listener.tls.is_none());
+    assert_eq!((listener.cluster, listener.forwarded), (Some(ClusterId(0)), Forwarded::Replace));
+    let limits = &listener.limits;
+    assert_eq!((limits.connections, limits.head, limits.fields, limits.streams), (10_000, 65_536, 128, 128));
+    assert_eq!((limits.body, limits.requests), (None, None));
+    let times = [limits.tls_handshake_timeout, limits.head_timeout, limits.idle_timeout, limits.body_timeout];
+    assert_eq!(times.map(|time| time.as_secs()), [10, 10, 60, 60]);
+
+    let filter = &config.filters[0];
+    assert_eq!(filter.wasm, WasmSource::File(Path::new(FILES).join("filter.wasm")));
+    assert_eq!((filter.on_fault, &*filter.config_json), (OnFault::Deny, "{}"));
+    assert_eq!((&filter.grants.clusters, filter.grants.ask.len()), (&None, 0));
+    let limits = &filter.limits;
+    assert_eq!((limits.time, limits.memory), (Duration::from_millis(5), 16 << 20));
+    assert_eq!((limits.host_calls, limits.state, limits.body), (10_000, 4 << 20, 1 << 20));
+    assert_eq!((limits.answer, limits.remembered), (65_536, 4096));
+
+    let cluster = &config.clusters[0];
+    assert_eq!(cluster.endpoints[0].address, Address::Unix(Path::new(FILES).join("run/users.sock")));
+    assert_eq!((cluster.endpoints[0].weight, cluster.retries), (1, 1));
+    assert_eq!((cluster.protocol, &cluster.tls), (UpstreamProtocol::Auto, &None));
+    let times = [cluster.connect_timeout, cluster.idle_timeout, cluster.exchange_timeout];
+    assert_eq!(times.map(|time| time.as_secs()), [1, 50, 15]);
+    let limits = &cluster.limits;
+    assert_eq!(
+        (limits.connections, limits.pending, limits.requests, limits.head),
+        (1024, 1024, 1024, 65_536)
+    );
+}
+
+#[test]
+fn a_filters_config_becomes_json_in_the_order_written() {
+    let text = format!(
+        "{LEAST}\n[filters.z]\nwasm = 'builtin:router'\n[filters.z.config]\nz = 1\na = [1.5, true, 'x']\n\
+         when = 2026-01-02T03:04:05Z\n[filters.z.config.m]\nb = '\"'\n[[filters.z.config.list]]\nk = 0x10\n"
+    );
+    assert_eq!(
+        &*checked(&text).filters[1].config_json,
+        r#"{"z":1,"a":[1.5,true,"x"],"when":"2026-01-02T03:04:05Z","m":{"b":"\""},"list":[{"k":16}]}"#
+    );
+}
+
+#[test]
+fn what_is_configured_and_never_used_is_a_warning() {
+    let warnings = checked(LEAST).warnings;
+    let [unused] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert_eq!((unused.severity, unused.key.as_str()), (Severity::Warning, "filters.mine"));
+    assert_eq!((unused.line, unused.column), (5, 10));
+
+    // With filters of which Weir knows what they name, clusters are looked at too.
+    let text = LEAST.replace("filter.wasm", "builtin:router")
+        + "[clusters.old]\nendpoints = [{ address = 'a:1' }]\n";
+    let keys: Vec<String> = checked(&text).warnings.into_iter().map(|warning| warning.key).collect();
+    assert_eq!(keys, ["filters.mine", "clusters.old"]);
+}
+
+#[test]
+fn a_file_is_loaded_with_paths_relative_to_its_folder() {
+    let path = Path::new("tests/files/least.toml");
+    let config = load(path).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(config.access_log, AccessLog::File("tests/files/access.log".into()));
+
+    let missing = load(Path::new("tests/files/none.toml")).unwrap_err().to_string();
+    assert!(missing.starts_with("tests/files/none.toml: error: cannot be read: No such file"), "{missing}");
+}
+
+#[test]
+fn differences_are_told_by_name() {
+    let old = checked(include_str!("sketch.toml"));
+    let with = |from: &str, to: &str| {
+        let text = include_str!("sketch.toml");
+        assert!(text.contains(from), "{from}");
+        differences(&old, &checked(&text.replace(from, to)))
+    };
+    let names = |names: &[std::sync::Arc<str>]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+
+    assert!(with("[admin]", "# only a comment\n[admin]").is_empty());
+    assert!(with("head = \"64KiB\"", "head = 65_536").is_empty());
+
+    let changes = with("time = \"5ms\"", "time = \"6ms\"");
+    assert_eq!(names(&changes.filters.changed), ["login"]);
+    assert!(changes.listeners.changed.is_empty() && changes.clusters.changed.is_empty());
+
+    let changes = with("10.0.0.9:8080", "10.0.0.8:8080");
+    assert_eq!(names(&changes.clusters.changed), ["users-cache"]);
+
+    // Another position of everything, yet only what was added counts.
+    let more = "[filters.first]\nwasm = \"builtin:api-key\"\n[clusters.first]\nendpoints = [{ address = \"a:1\" }]\n";
+    let changes = with("[admin]", &format!("{more}[admin]"));
+    assert_eq!(names(&changes.filters.added), ["first"]);
+    assert_eq!(names(&changes.clusters.added), ["first"]);
+    assert!(changes.filters.changed.is_empty() && changes.listeners.changed.is_empty());
+
+    let changes = with("\"canary\", \"breaker\"]", "\"breaker\"]");
+    assert_eq!(names(&changes.listeners.changed), ["web"]);
+
+    let changes = with("[filters.canary]", "[filters.c]\nwasm = \"builtin:canary\"\n[filters.canary]");
+    assert_eq!(names(&changes.filters.added), ["c"]);
+
+    let changes = with("[workers]\ncount = \"cores\"", "[workers]\ncount = 3\n[drain]\ntimeout = \"1s\"");
+    assert_eq!(changes.process, ["workers", "drain"]);
+}
