@@ -1,0 +1,192 @@
+//! How a decision goes back: laid out in place, kept alive until the next hook returns.
+
+use super::Single;
+use super::raw::{
+    RawCases, RawCondition, RawConfigureResult, RawConfigured, RawDecision, RawEdit, RawInterest, RawList,
+    RawOption, RawPair, RawPassage, RawQuestion, RawReply, RawRoute, RawUpdateResult,
+};
+use crate::decision::{Decision, Edit, Passage, Question, Reply, Route};
+use crate::setup::{Cluster, Setup, Test};
+use crate::text::{Bytes, Text};
+
+/// What the last hook answered, and how it is laid out. The lists' memory is used again and again.
+struct Outbox {
+    decision: Option<Decision>,
+    edits: Vec<RawEdit>,
+    pairs: Vec<RawPair>,
+    raw: RawDecision,
+    error: String,
+    updated: RawUpdateResult,
+}
+
+const NO_REPLY: RawReply =
+    RawReply { status: 0, fields: RawList::EMPTY, body: RawList::EMPTY, reason: RawList::EMPTY, keep_ms: 0 };
+
+const NO_ROUTE: RawRoute = RawRoute {
+    cluster: RawOption { some: 0, value: 0 },
+    subset: RawList::EMPTY,
+    path: RawOption { some: 0, value: RawList::EMPTY },
+    authority: RawOption { some: 0, value: RawList::EMPTY },
+    timeout_ms: RawOption { some: 0, value: 0 },
+    retries: RawOption { some: 0, value: 0 },
+    hash: RawOption { some: 0, value: 0 },
+    mirror: RawOption { some: 0, value: 0 },
+    name: RawOption { some: 0, value: RawList::EMPTY },
+};
+
+static OUTBOX: Single<Outbox> = Single::new(Outbox {
+    decision: None,
+    edits: Vec::new(),
+    pairs: Vec::new(),
+    raw: RawDecision { case: 0, body: RawCases { answer: NO_REPLY } },
+    error: String::new(),
+    updated: RawUpdateResult { failed: 0, error: RawList::EMPTY },
+});
+
+/// Lays a decision out and returns where.
+pub(super) fn decision(decision: Decision) -> *const u8 {
+    // SAFETY: the only reference; what the proxy read of the last decision it has copied.
+    let Outbox { decision: kept, edits, pairs, raw, .. } = unsafe { OUTBOX.get() };
+    edits.clear();
+    pairs.clear();
+    match &*kept.insert(decision) {
+        Decision::Pass(passage) => {
+            raw.case = 0;
+            raw.body.pass = lower_passage(passage, edits, pairs);
+        }
+        Decision::Answer(reply) => {
+            raw.case = 1;
+            raw.body.answer = lower_reply(reply, pairs);
+        }
+        Decision::Ask(question) => {
+            raw.case = 2;
+            raw.body.ask = lower_question(question, pairs);
+        }
+    }
+    (&raw const *raw).cast()
+}
+
+fn lower_passage(passage: &Passage, edits: &mut Vec<RawEdit>, pairs: &mut Vec<RawPair>) -> RawPassage {
+    edits.extend(passage.edits.iter().map(lower_edit));
+    // Both lists of pairs are pushed before either is pointed at: pushing may move them.
+    let subset = passage.route.as_ref().map_or(&[][..], |route| &route.subset);
+    pairs.extend(subset.iter().map(|(name, value)| pair(name, value.as_bytes())));
+    pairs.extend(passage.facts.iter().map(|(name, value)| pair(name, value.as_bytes())));
+    let (subset, facts) = pairs.split_at(subset.len());
+    let route = passage.route.as_ref().map(|route| lower_route(route, subset));
+    RawPassage {
+        edits: RawList::of_items(edits),
+        route: RawOption::of(route, NO_ROUTE),
+        facts: RawList::of_items(facts),
+        memo: passage.memo,
+        keep_ms: passage.keep_ms,
+        delay_ms: passage.delay_ms,
+    }
+}
+
+fn lower_edit(edit: &Edit) -> RawEdit {
+    match edit {
+        Edit::Set(name, value) => RawEdit { case: 0, field: pair(name, value) },
+        Edit::Append(name, value) => RawEdit { case: 1, field: pair(name, value) },
+        Edit::Remove(name) => RawEdit { case: 2, field: pair(name, b"") },
+    }
+}
+
+fn lower_route(route: &Route, subset: &[RawPair]) -> RawRoute {
+    let text =
+        |text: &Option<Text>| RawOption::of(text.as_ref().map(|t| RawList::of(t.as_bytes())), RawList::EMPTY);
+    let cluster = |cluster: Option<Cluster>| RawOption::of(cluster.map(|cluster| cluster.0), 0);
+    RawRoute {
+        cluster: cluster(route.cluster),
+        subset: RawList::of_items(subset),
+        path: RawOption::of(route.path.as_ref().map(|path| RawList::of(path)), RawList::EMPTY),
+        authority: text(&route.authority),
+        timeout_ms: RawOption::of(route.timeout_ms, 0),
+        retries: RawOption::of(route.retries, 0),
+        hash: RawOption::of(route.hash, 0),
+        mirror: cluster(route.mirror),
+        name: text(&route.name),
+    }
+}
+
+fn lower_reply(reply: &Reply, pairs: &mut Vec<RawPair>) -> RawReply {
+    RawReply {
+        status: reply.status,
+        fields: fields(&reply.fields, pairs),
+        body: RawList::of(&reply.body),
+        reason: RawList::of(reply.reason.as_bytes()),
+        keep_ms: reply.keep_ms,
+    }
+}
+
+fn lower_question(question: &Question, pairs: &mut Vec<RawPair>) -> RawQuestion {
+    RawQuestion {
+        cluster: question.cluster.0,
+        method: RawList::of(question.method.as_bytes()),
+        path: RawList::of(question.path.as_bytes()),
+        fields: fields(&question.fields, pairs),
+        body: RawList::of(&question.body),
+        timeout_ms: question.timeout_ms,
+        memo: RawList::of(&question.memo),
+    }
+}
+
+fn fields(fields: &[(Text, Bytes)], pairs: &mut Vec<RawPair>) -> RawList {
+    pairs.extend(fields.iter().map(|(name, value)| pair(name, value)));
+    RawList::of_items(pairs)
+}
+
+fn pair(name: &str, value: &[u8]) -> RawPair {
+    RawPair { name: RawList::of(name.as_bytes()), value: RawList::of(value) }
+}
+
+/// Lays out what `configure` answers. Called once per instance: what it points at is leaked.
+pub(super) fn configured(result: Result<Setup, String>) -> *const u8 {
+    let raw = match result {
+        Ok(setup) => RawConfigureResult { failed: 0, value: RawConfigured { interest: lower_setup(setup) } },
+        Err(text) => {
+            let error = RawList::of(text.leak().as_bytes());
+            RawConfigureResult { failed: 1, value: RawConfigured { error } }
+        }
+    };
+    (&raw const *Box::leak(Box::new(raw))).cast()
+}
+
+fn lower_setup(setup: Setup) -> RawInterest {
+    let setup: &'static Setup = Box::leak(Box::new(setup));
+    let names = |names: &'static [Text]| {
+        let lists: Vec<RawList> = names.iter().map(|name| RawList::of(name.as_bytes())).collect();
+        RawList::of_items(lists.leak())
+    };
+    let when: Vec<RawCondition> = setup
+        .when
+        .iter()
+        .map(|condition| {
+            let (case, text) = match &condition.test {
+                Test::Present => (0, RawList::EMPTY),
+                Test::Absent => (1, RawList::EMPTY),
+                Test::Equals(text) => (2, RawList::of(text.as_bytes())),
+                Test::StartsWith(text) => (3, RawList::of(text.as_bytes())),
+            };
+            RawCondition { name: RawList::of(condition.name.as_bytes()), case, text }
+        })
+        .collect();
+    RawInterest {
+        hooks: setup.hooks.contract_bits(),
+        when: RawList::of_items(when.leak()),
+        request: names(&setup.request),
+        response: names(&setup.response),
+        clusters: names(&setup.clusters),
+        body_limit: setup.shown_body(),
+    }
+}
+
+/// Lays out what `update` answers.
+pub(super) fn updated(result: Result<(), String>) -> *const u8 {
+    // SAFETY: as in `decision`.
+    let outbox = unsafe { OUTBOX.get() };
+    outbox.updated.failed = u8::from(result.is_err());
+    outbox.error = result.err().unwrap_or_default();
+    outbox.updated.error = RawList::of(outbox.error.as_bytes());
+    (&raw const outbox.updated).cast()
+}

@@ -1,0 +1,262 @@
+//! A filter with every hook, driven through the native harness.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+use weir_sdk::state::{Cell, Limit};
+use weir_sdk::testing::Filter;
+use weir_sdk::{
+    Answer, AnswerFailure, Body, Cluster, Condition, Decision, Field, Hooks, Metric, NoConfig, Outcome,
+    Policy, Request, Response, ResponseField, Setup,
+};
+
+#[derive(Deserialize)]
+struct Config {
+    cluster: String,
+    #[serde(default)]
+    quiet: bool,
+}
+
+struct Everything {
+    cluster: Cluster,
+    path: Field,
+    cookie: Field,
+    subject: Field,
+    time: Field,
+    server: ResponseField,
+    passed: Cell,
+    per_caller: Limit,
+    ended: Metric,
+    word: String,
+}
+
+#[weir_sdk::filter]
+impl Policy for Everything {
+    fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
+        if config.quiet {
+            setup.without(Hooks::RESPONSE);
+        }
+        setup.when(Condition::starts_with(":path", "/"));
+        setup.body_limit(16);
+        Ok(Everything {
+            cluster: setup.cluster(config.cluster),
+            path: setup.request(":path"),
+            cookie: setup.request("cookie"),
+            subject: setup.request("@auth.subject"),
+            time: setup.request("@time.ms"),
+            server: setup.response("server"),
+            passed: Cell::named("passed"),
+            per_caller: Limit::named("callers")?,
+            ended: Metric::named("ended", "Exchanges that ended."),
+            word: String::new(),
+        })
+    }
+
+    fn on_request(&mut self, request: &Request<'_>) -> Decision {
+        if let Err(wait) = self.per_caller.take("caller", 1) {
+            return Decision::answer(429)
+                .header("retry-after", wait.as_secs().to_string())
+                .reason("limit")
+                .into();
+        }
+        match request.text(self.path) {
+            Some("/ask") => Decision::ask(self.cluster, "POST", "/verdict").memo(*b"asked").into(),
+            Some("/cookie") => {
+                Decision::answer(200).body(request.get(self.cookie).unwrap_or(b"none").to_vec()).into()
+            }
+            Some("/subject") => Decision::pass()
+                .set("x-subject", request.text(self.subject).unwrap_or("none").to_owned())
+                .into(),
+            Some("/time") => {
+                Decision::answer(200).body(request.number(self.time).unwrap_or(0).to_string()).into()
+            }
+            Some("/word") => Decision::answer(200).body(self.word.clone()).into(),
+            Some("/agent") => Decision::answer(200)
+                .body(request.value("user-agent").unwrap_or_else(|| b"none".to_vec()))
+                .into(),
+            _ => {
+                self.passed.add(1);
+                Decision::pass()
+                    .to(self.cluster)
+                    .fact("seen", "yes")
+                    .memo(7)
+                    .keep(Duration::from_secs(1))
+                    .into()
+            }
+        }
+    }
+
+    fn on_request_body(&mut self, body: &Body<'_>) -> Decision {
+        if body.bytes() == b"evil" {
+            return Decision::answer(403).reason("evil").into();
+        }
+        Decision::pass().memo(body.memo()).into()
+    }
+
+    fn on_answer(&mut self, answer: &Answer<'_>) -> Decision {
+        assert_eq!(answer.memo(), b"asked");
+        match answer.result() {
+            Ok(message) if message.status == 200 => {
+                Decision::pass().set("x-verdict", message.body.to_vec()).into()
+            }
+            Ok(_) => Decision::answer(403).into(),
+            Err(AnswerFailure::Timeout) => Decision::answer(504).into(),
+            Err(_) => Decision::answer(503).into(),
+        }
+    }
+
+    fn on_response(&mut self, response: &Response<'_>) -> Decision {
+        if response.get(self.server).is_some() {
+            return Decision::pass().remove("server").memo(response.memo()).into();
+        }
+        Decision::answer(502).reason("anonymous").into()
+    }
+
+    fn on_complete(&mut self, outcome: &Outcome) {
+        if outcome.memo == 7 && outcome.cluster == Some(self.cluster) {
+            self.ended.increment();
+        }
+    }
+
+    fn update(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
+        if name != "word" {
+            return Err(format!("no data \"{name}\""));
+        }
+        self.word = String::from_utf8(content.to_vec()).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+fn everything() -> Filter<Everything> {
+    let builder = Filter::<Everything>::builder().clusters(["origin"]).limit("callers", 1.0, 10);
+    builder.data("word", "first").build(json!({ "cluster": "origin" })).unwrap()
+}
+
+fn body(decision: &Decision) -> String {
+    String::from_utf8(decision.reply().unwrap().body.to_vec()).unwrap()
+}
+
+#[test]
+fn the_attribute_sees_which_hooks_are_written() {
+    struct Half;
+    #[weir_sdk::filter]
+    impl Policy for Half {
+        fn configure(_: NoConfig, _: &mut Setup) -> Result<Self, String> {
+            Ok(Half)
+        }
+        fn on_complete(&mut self, _: &Outcome) {}
+    }
+    assert_eq!(Half::HOOKS, Hooks::COMPLETE);
+    assert!(Everything::HOOKS.contains(Hooks::REQUEST.with(Hooks::REQUEST_BODY).with(Hooks::ANSWER)));
+    assert!(Filter::<Half>::new(json!({})).is_ok());
+    assert!(Filter::<Half>::new(json!({ "a": 1 })).is_err());
+}
+
+#[test]
+fn decisions_compare_as_values() {
+    let filter = everything();
+    let cluster = filter.cluster("origin");
+    let expected = Decision::pass().to(cluster).fact("seen", "yes").memo(7).keep(Duration::from_secs(1));
+    assert_eq!(filter.request().path("/x").send(), Decision::from(expected));
+    assert_eq!(filter.cell("passed"), 1);
+}
+
+#[test]
+fn values_are_shown_by_name_joined_and_absent() {
+    let filter = everything();
+    let cookies = filter.request().path("/cookie").header("Cookie", "a=1").header("cookie", "b=2").send();
+    assert_eq!(body(&cookies), "a=1; b=2");
+    assert_eq!(body(&filter.request().path("/cookie?q").send()), "none");
+    let known = filter.request().path("/subject").fact("auth.subject", "ann").begin();
+    assert_eq!(known.request_header("x-subject").as_deref(), Some("ann"));
+    filter.set_now_ms(12);
+    assert_eq!(body(&filter.request().path("/time").send()), "12");
+    assert_eq!(body(&filter.request().path("/agent").header("user-agent", "test").send()), "test");
+}
+
+#[test]
+fn a_question_is_answered_or_not() {
+    let filter = everything();
+    let mut asked = filter.request().path("/ask").begin();
+    assert_eq!(asked.decision().question().unwrap().path, "/verdict");
+    assert!(asked.answered(200, &[], "good").passage().is_some());
+    assert_eq!(asked.request_header("x-verdict").as_deref(), Some("good"));
+    let mut late = filter.request().path("/ask").begin();
+    assert_eq!(late.unanswered(AnswerFailure::Timeout).status(), Some(504));
+}
+
+#[test]
+fn a_body_is_shown_after_the_head_passed_and_within_its_limit() {
+    let filter = everything();
+    assert_eq!(filter.request().body("evil").begin().decision().reason(), Some("evil"));
+    assert!(filter.request().body("good").begin().passed());
+    assert_eq!(filter.request().body([0; 17]).begin().decision().status(), Some(413));
+}
+
+#[test]
+fn an_exchange_runs_to_its_end() {
+    let filter = everything();
+    let mut first = filter.request().begin();
+    let mut second = filter.request().begin();
+    assert_eq!(first.respond(200, &[("Server", "origin")]), Decision::pass().remove("server").memo(7).into());
+    assert_eq!(second.respond(200, &[]).reason(), Some("anonymous"));
+    second.end(502);
+    first.end(200);
+    assert_eq!(filter.metric("ended"), 2);
+}
+
+#[test]
+fn a_hook_left_out_is_not_called() {
+    let filter = Filter::<Everything>::builder().limit("callers", 1.0, 10);
+    let filter = filter.build(json!({ "cluster": "origin", "quiet": true })).unwrap();
+    assert!(filter.request().begin().respond(200, &[]).passage().is_some());
+}
+
+#[test]
+fn limits_fill_with_the_clock_and_are_shared_by_instances() {
+    let filter = everything();
+    let other = filter.another().unwrap();
+    for _ in 0..5 {
+        assert!(filter.request().send().passage().is_some());
+        assert!(other.request().send().passage().is_some());
+    }
+    assert_eq!(filter.request().send().status(), Some(429));
+    filter.advance(Duration::from_secs(1));
+    assert!(other.request().send().passage().is_some());
+    assert_eq!(filter.cell("passed"), 11);
+}
+
+#[test]
+fn data_arrives_before_the_first_hook_and_again() {
+    let filter = everything();
+    assert_eq!(body(&filter.request().path("/word").send()), "first");
+    filter.update("word", "second").unwrap();
+    assert_eq!(body(&filter.request().path("/word").send()), "second");
+    assert!(filter.update("word", [0xff]).is_err());
+    assert_eq!(body(&filter.request().path("/word").send()), "second");
+}
+
+#[test]
+fn clusters_that_config_does_not_know_fail_the_filter() {
+    let builder = Filter::<Everything>::builder().clusters(["another"]).limit("callers", 1.0, 1);
+    let Err(error) = builder.build(json!({ "cluster": "origin" })) else { panic!("it was configured") };
+    assert!(error.contains("origin"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "the proxy's to write")]
+fn a_wrong_answer_panics() {
+    struct Wrong;
+    #[weir_sdk::filter]
+    impl Policy for Wrong {
+        fn configure(_: NoConfig, _: &mut Setup) -> Result<Self, String> {
+            Ok(Wrong)
+        }
+        fn on_request(&mut self, _: &Request<'_>) -> Decision {
+            Decision::pass().set("content-length", "1").into()
+        }
+    }
+    Filter::<Wrong>::new(json!({})).unwrap().request().send();
+}
