@@ -1,0 +1,186 @@
+//! A compiled policy, and how bytes become one.
+
+use std::{fmt, sync::Arc};
+
+use wasmtime::component::Component;
+
+use crate::{
+    contract,
+    engine::Engine,
+    inspect::{self, Inspection, Kind},
+};
+
+/// The largest file that is looked at.
+const MAX_BYTES: usize = 64 << 20;
+
+/// Why bytes are no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Neither a component nor a core module.
+    #[error("not WebAssembly: {0}")]
+    NotWasm(String),
+    /// Longer than 64 MiB.
+    #[error("{0} bytes is more than the 64 MiB that are allowed")]
+    TooLarge(usize),
+    /// WebAssembly of a kind that this engine does not run.
+    #[error("{}", no_policy(.0))]
+    NoPolicy(Kind),
+    /// A contract of another version.
+    #[error("built for weir:policy@{0}; this proxy speaks {version}", version = contract::VERSION)]
+    Version(String),
+    /// An import that nobody provides.
+    #[error("imports `{0}`, which the proxy does not provide")]
+    Import(String),
+    /// The core module does not fit the component type it carries.
+    #[error("cannot be made a component: {0}")]
+    Encode(String),
+    /// Invalid code, or an item of the contract with another type.
+    #[error("invalid: {0}")]
+    Invalid(String),
+}
+
+fn no_policy(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Middleware => "a wasi:http component; these are not run yet",
+        Kind::ProxyWasm => "a proxy-wasm module; these are not run yet",
+        Kind::Policy | Kind::Unknown => {
+            "no policy: it does not export weir:policy/lifecycle, nor carries a component type that does"
+        }
+    }
+}
+
+/// A set of hooks.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct HookSet(u8);
+
+impl HookSet {
+    /// No hook.
+    pub const NONE: Self = Self(0);
+    /// `on-request`.
+    pub const REQUEST: Self = Self(1);
+    /// `on-request-body`.
+    pub const REQUEST_BODY: Self = Self(2);
+    /// `on-answer`.
+    pub const ANSWER: Self = Self(4);
+    /// `on-response`.
+    pub const RESPONSE: Self = Self(8);
+    /// `on-complete`.
+    pub const COMPLETE: Self = Self(16);
+
+    /// Each hook with the interface that exports it.
+    pub(crate) const NAMED: [(Self, &'static str); 5] = [
+        (Self::REQUEST, "request"),
+        (Self::REQUEST_BODY, "request-body"),
+        (Self::ANSWER, "answer"),
+        (Self::RESPONSE, "response"),
+        (Self::COMPLETE, "complete"),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is only in this set.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Every hook of the other set is in this one.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// There is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Names as in `wit/policy.wit`, in the order in which an exchange meets them.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMED.into_iter().filter(move |(hook, _)| self.contains(*hook)).map(|(_, name)| name)
+    }
+}
+
+impl fmt::Debug for HookSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+/// A compiled policy. Cheap to clone.
+#[derive(Clone)]
+pub struct Artifact {
+    /// Of the bytes as they were given.
+    pub sha256: [u8; 32],
+    /// The hooks it exports.
+    pub exports: HookSet,
+    /// What was found without compiling.
+    pub inspection: Arc<Inspection>,
+    /// The compiled code came from the cache.
+    pub from_cache: bool,
+    pub(crate) component: Component,
+}
+
+impl fmt::Debug for Artifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Artifact").field("inspection", &self.inspection).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(LoadError::TooLarge(bytes.len()));
+    }
+    let (inspection, encoded) = inspect::examine(bytes)?;
+    accept(&inspection)?;
+    let sha256 = inspection.sha256;
+    let cached = engine.cache().and_then(|cache| cache.take(&sha256, engine.wasmtime()));
+    let from_cache = cached.is_some();
+    let component = match cached {
+        Some(component) => component,
+        None => compile(engine, &sha256, encoded.as_deref().unwrap_or(bytes))?,
+    };
+    Ok(Artifact {
+        sha256,
+        exports: inspection.hooks,
+        inspection: Arc::new(inspection),
+        from_cache,
+        component,
+    })
+}
+
+/// Refuses what could be compiled but never run.
+fn accept(inspection: &Inspection) -> Result<(), LoadError> {
+    if let Some(version) = &inspection.contract
+        && !speaks(version)
+    {
+        return Err(LoadError::Version(version.clone()));
+    }
+    if inspection.kind != Kind::Policy {
+        return Err(LoadError::NoPolicy(inspection.kind));
+    }
+    let foreign = inspection.imports.iter().find(|name| !is_provided(name));
+    foreign.map_or(Ok(()), |name| Err(LoadError::Import(name.clone())))
+}
+
+/// Within 0.x a minor step may break, a patch may not.
+fn speaks(version: &str) -> bool {
+    let minor = |v: &str| v.rsplit_once('.').map(|(minor, _)| minor.to_owned());
+    minor(version) == minor(contract::VERSION)
+}
+
+fn is_provided(import: &str) -> bool {
+    import.starts_with("weir:policy/") || import.starts_with("wasi:")
+}
+
+fn compile(engine: &Engine, sha256: &[u8; 32], component: &[u8]) -> Result<Component, LoadError> {
+    let component = Component::from_binary(engine.wasmtime(), component)
+        .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+    if let Some(cache) = engine.cache() {
+        cache.keep(sha256, &component);
+    }
+    Ok(component)
+}

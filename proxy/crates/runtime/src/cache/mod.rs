@@ -1,0 +1,179 @@
+//! Compiled code on disk, so that a start or a swap need not compile again.
+//!
+//! Compiled code is machine code: whoever can write it runs as the proxy. So the folder must belong to
+//! the user of this process and be closed to everybody else, every file carries a digest of itself, and
+//! a file that is not exactly what was written is compiled anew.
+//!
+//! A file is `code | sha256(code) | MAGIC`, named after the digest of the original bytes and of
+//! everything that the code depends on: wasmtime's version, the processor's features, the settings.
+
+mod code;
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    hash::{Hash, Hasher},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::SystemTime,
+};
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Engine, component::Component};
+
+/// Ends a file; a change of the layout changes it.
+const MAGIC: &[u8; 8] = b"weircwA1";
+const DIGEST_BYTES: usize = 32;
+const TRAILER_BYTES: usize = DIGEST_BYTES + MAGIC.len();
+/// The oldest go when there are more.
+const MAX_FILES: usize = 256;
+const EXTENSION: &str = "cwasm";
+
+/// A folder of compiled filters.
+pub(crate) struct Cache {
+    folder: PathBuf,
+    /// Of the engine and this crate.
+    compatibility: u64,
+}
+
+impl Cache {
+    /// Makes the folder if need be. None, with a warning, if it cannot be trusted or used.
+    pub(crate) fn open(folder: &Path, engine: &Engine) -> Option<Self> {
+        if let Err(reason) = prepare(folder) {
+            tracing::warn!(folder = %folder.display(), reason, "compiled filters are not cached");
+            return None;
+        }
+        Some(Self { folder: folder.to_owned(), compatibility: compatibility(engine) })
+    }
+
+    /// The code compiled from the bytes with this digest, if it is here and whole.
+    pub(crate) fn take(&self, original: &[u8; 32], engine: &Engine) -> Option<Component> {
+        let path = self.path(original);
+        match verify(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "compiled anew: the cached code is damaged");
+                _ = fs::remove_file(&path);
+                return None;
+            }
+        }
+        match code::map(engine, &path) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "compiled anew: the cached code does not load");
+                _ = fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
+    /// Writes code for the next start. A failure costs only that.
+    pub(crate) fn keep(&self, original: &[u8; 32], component: &Component) {
+        let written = component
+            .serialize()
+            .map_err(io::Error::other)
+            .and_then(|code| write_whole(&self.path(original), &code))
+            .and_then(|()| self.drop_oldest());
+        if let Err(error) = written {
+            tracing::warn!(folder = %self.folder.display(), %error, "compiled code was not cached");
+        }
+    }
+
+    fn path(&self, original: &[u8; 32]) -> PathBuf {
+        let digest: String = original.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.folder.join(format!("{digest}-{:016x}.{EXTENSION}", self.compatibility))
+    }
+
+    fn drop_oldest(&self) -> io::Result<()> {
+        let mut files: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|e| e == EXTENSION) {
+                files.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        files.sort();
+        let surplus = files.len().saturating_sub(MAX_FILES);
+        files.into_iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+    }
+}
+
+/// The folder exists, is ours and nobody else may enter it.
+fn prepare(folder: &Path) -> Result<(), String> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| format!("cannot make it: {error}"))?;
+    let is = fs::symlink_metadata(folder).map_err(|error| error.to_string())?;
+    if !is.is_dir() {
+        return Err("it is no folder, or a link to one".to_owned());
+    }
+    private(&is)
+}
+
+fn private(is: &fs::Metadata) -> Result<(), String> {
+    if is.uid() != rustix::process::geteuid().as_raw() {
+        return Err(format!("it belongs to user {}", is.uid()));
+    }
+    if is.mode() & 0o077 != 0 {
+        return Err(format!("others may use it (mode {:o})", is.mode() & 0o777));
+    }
+    Ok(())
+}
+
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = ShaHasher(Sha256::new());
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A hasher whose results stay the same from one build to the next.
+struct ShaHasher(Sha256);
+
+impl Hasher for ShaHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.clone().finalize().iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+}
+
+/// The file is ours and is what was written.
+fn verify(path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    private(&file.metadata()?).map_err(io::Error::other)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its digest does not match");
+    let (code, trailer) = bytes
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .and_then(|length| bytes.split_at_checked(length))
+        .ok_or_else(damaged)?;
+    if trailer != trailer_of(code) { Err(damaged()) } else { Ok(()) }
+}
+
+fn trailer_of(code: &[u8]) -> Vec<u8> {
+    let mut trailer = Sha256::digest(code).to_vec();
+    trailer.extend_from_slice(MAGIC);
+    trailer
+}
+
+/// Under another name first: nobody ever sees half a file.
+fn write_whole(path: &Path, code: &[u8]) -> io::Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let unique = format!("{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Relaxed));
+    let temporary = path.with_extension(unique);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = file
+        .write_all(code)
+        .and_then(|()| file.write_all(&trailer_of(code)))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        _ = fs::remove_file(&temporary);
+    }
+    written
+}

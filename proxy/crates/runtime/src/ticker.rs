@@ -1,0 +1,126 @@
+//! The clock that interrupts endless guests.
+//!
+//! Compiled guests compare a counter, the epoch, with their deadline at every loop and call; this thread
+//! counts it up once a millisecond. It runs only while hooks are called and parks when none was for a
+//! while, so an idle process is never woken. To say "a hook begins" costs the caller one relaxed load.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
+    },
+    thread::{JoinHandle, Thread},
+    time::{Duration, Instant},
+};
+
+/// How long one epoch lasts.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a call after which the thread parks. A running hook reports itself at every deadline,
+/// two ticks apart at most (see `limits`), so it is never abandoned.
+const IDLE_TICKS: u32 = 20;
+
+/// Owner of the thread; ends it when dropped.
+pub(crate) struct Ticker {
+    signal: Arc<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What callers and the thread tell each other.
+#[derive(Default)]
+#[repr(align(64))] // read by every hook; nothing else may share its cache line
+pub(crate) struct Signal {
+    touched: AtomicBool,
+    parked: AtomicBool,
+    stop: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+impl Signal {
+    /// A hook begins or goes on: keep ticking.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        if !self.touched.load(Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Either this store is seen by the thread before it parks, or this load sees that it parked.
+    #[cold]
+    fn wake(&self) {
+        self.touched.store(true, SeqCst);
+        if self.parked.load(SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
+        }
+    }
+}
+
+impl Ticker {
+    /// Starts the thread for this engine.
+    pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        let signal = Arc::new(Signal::default());
+        let of_thread = Arc::clone(&signal);
+        let thread = std::thread::Builder::new()
+            .name("weir-ticker".to_owned())
+            .spawn(move || run(&of_thread, || engine.increment_epoch()))?;
+        _ = signal.thread.set(thread.thread().clone());
+        Ok(Self { signal, thread: Some(thread) })
+    }
+
+    /// For those who begin hooks.
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// The thread sleeps until the next hook.
+    #[cfg(test)]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.signal.parked.load(SeqCst)
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.signal.stop.store(true, SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            _ = thread.join();
+        }
+    }
+}
+
+fn run(signal: &Signal, mut tick: impl FnMut()) {
+    let mut idle = 0;
+    while !signal.stop.load(SeqCst) {
+        if idle >= IDLE_TICKS {
+            park(signal);
+            idle = 0;
+        }
+        wait_one_tick(signal);
+        tick();
+        idle = if signal.touched.swap(false, SeqCst) { 0 } else { idle + 1 };
+    }
+}
+
+/// Sleeps until a hook begins or the owner goes.
+fn park(signal: &Signal) {
+    signal.parked.store(true, SeqCst);
+    while !signal.touched.load(SeqCst) && !signal.stop.load(SeqCst) {
+        std::thread::park();
+    }
+    signal.parked.store(false, SeqCst);
+}
+
+/// A whole tick, even if a late wake-up call comes in between: a deadline must not come early.
+fn wait_one_tick(signal: &Signal) {
+    let due = Instant::now() + TICK;
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() || signal.stop.load(SeqCst) {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
