@@ -6,6 +6,8 @@
 //! way in, so no source - a client, an HTTP/2 peer, a policy - can make a writer emit a forged line.
 
 use super::known::{Known, KnownSet};
+use super::syntax::{has_token, tokens};
+pub use super::syntax::{legal_name, legal_value};
 
 /// The fields of one message, in the order received. Names are matched without regard to case and
 /// handed out in lower case.
@@ -251,6 +253,7 @@ impl Fields {
         Known::Connection,
         Known::ContentEncoding,
         Known::ContentLength,
+        Known::ContentLengthLookalike,
         Known::ContentRange,
         Known::ContentType,
         Known::Cookie,
@@ -278,6 +281,7 @@ impl Fields {
         Known::Te,
         Known::Trailer,
         Known::TransferEncoding,
+        Known::TransferEncodingLookalike,
         Known::Upgrade,
         Known::Vary,
         Known::Via,
@@ -304,26 +308,38 @@ impl Fields {
 
     /// Adds a field whose name is a token and whose value is legal.
     pub(super) fn push_legal(&mut self, name: &[u8], value: &[u8]) {
-        let size = name.len() + value.len() + LINE_EXTRA;
-        // The limits of every caller lie far below 4 GiB; a position that does not fit is not stored.
-        let (Ok(at), Ok(_)) = (u32::try_from(self.lines.len()), u32::try_from(self.lines.len() + size))
-        else {
-            return;
-        };
-        let start = self.lines.len();
-        self.lines.reserve(size);
-        self.lines.extend(name.iter().map(u8::to_ascii_lowercase));
-        let known = Known::of_lower(&self.lines[start..]);
+        let at = self.lines.len();
+        self.lines.reserve(name.len() + value.len() + LINE_EXTRA);
+        self.lines.extend_from_slice(name);
         self.lines.extend_from_slice(b": ");
         self.lines.extend_from_slice(value);
         self.lines.extend_from_slice(b"\r\n");
-        self.index.push(Entry {
-            at,
-            name: name.len() as u32,
-            value: value.len() as u32,
-            known,
-            removed: false,
-        });
+        self.index_line(at, name.len());
+    }
+
+    /// Adds a field from its line, `name: value`, which is legal and has exactly this one blank.
+    pub(super) fn push_line(&mut self, line: &[u8], name_len: usize) {
+        let at = self.lines.len();
+        self.lines.reserve(line.len() + 2);
+        self.lines.extend_from_slice(line);
+        self.lines.extend_from_slice(b"\r\n");
+        self.index_line(at, name_len);
+    }
+
+    /// Takes the line at the end of `lines` into the index.
+    fn index_line(&mut self, at: usize, name_len: usize) {
+        let line = &mut self.lines[at..];
+        let value_len = line.len() - name_len - LINE_EXTRA;
+        let name = &mut line[..name_len];
+        name.make_ascii_lowercase();
+        let known = Known::of_lower(name);
+        // The limits of every caller lie far below 4 GiB; a line beyond it is not stored.
+        if u32::try_from(self.lines.len()).is_err() {
+            self.lines.truncate(at);
+            return;
+        }
+        let (at, name, value) = (at as u32, name_len as u32, value_len as u32);
+        self.index.push(Entry { at, name, value, known, removed: false });
     }
 
     fn live(&self) -> impl Iterator<Item = &Entry> {
@@ -359,72 +375,20 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-/// Fields that never pass a proxy, nominated or not (RFC 9110 7.6.1, RFC 9113 8.2.2).
+/// Fields that never pass a proxy, nominated or not (RFC 9110 7.6.1, RFC 9113 8.2.2). The names with an
+/// underscore mean nothing in HTTP, but a server that hands fields on as variables reads them as the
+/// framing fields that they resemble.
 const HOP_BY_HOP: KnownSet = KnownSet::of(&[
     Known::Connection,
+    Known::ContentLengthLookalike,
     Known::Http2Settings,
     Known::KeepAlive,
     Known::ProxyConnection,
     Known::Te,
     Known::TransferEncoding,
+    Known::TransferEncodingLookalike,
     Known::Upgrade,
 ]);
 
-/// Whether this is a field name: a token (RFC 9110 5.1, 5.6.2).
-pub fn legal_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
-}
-
-/// Whether this is a field value (RFC 9110 5.5): no control byte but HTAB, and neither space nor HTAB
-/// at its ends. An empty value is one.
-pub fn legal_value(value: &[u8]) -> bool {
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    legal_content(value) && !blank(value.first()) && !blank(value.last())
-}
-
-/// Whether every byte may stand in a field value.
-pub(super) fn legal_content(value: &[u8]) -> bool {
-    // Without an early return the compiler checks many bytes at a time.
-    !value.iter().fold(false, |bad, &byte| bad | ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f))
-}
-
-/// Whether the byte may stand in a token (RFC 9110 5.6.2).
-pub(super) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let marks = b"!#$%&'*+-.^_`|~";
-    let mut i = 0;
-    while i < marks.len() {
-        table[marks[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
-/// The elements of a comma-separated list, without blanks around them and without empty ones
-/// (RFC 9110 5.6.1.2).
-pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(trim).filter(|element| !element.is_empty())
-}
-
-/// Whether a comma-separated list has this element, in any case.
-pub(super) fn has_token(value: &[u8], token: &[u8]) -> bool {
-    tokens(value).any(|element| element.eq_ignore_ascii_case(token))
-}
-
-/// Without the optional white space at both ends (RFC 9110 5.6.3).
-pub(super) fn trim(value: &[u8]) -> &[u8] {
-    let mut value = value;
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Heads of messages, whichever version of HTTP carries them: what a codec fills in, a policy reads
 //! and changes, and another codec writes. They know no bytes on the wire; the codecs do.
 
-use super::fields::{Fields, legal_name};
+use super::fields::Fields;
+use super::syntax::legal_name;
 use super::target;
 
 /// The head of a request. Reused from request to request, so that a warm connection allocates nothing.
@@ -19,6 +20,9 @@ pub struct RequestHead {
     path: String,
     /// Where the query begins in `path`: at its "?".
     query_at: Option<usize>,
+    /// Transfer codings beneath `chunked` that the content still has, as a list in lower case; see
+    /// [`RequestHead::codings`].
+    codings: String,
     /// The version the message came in.
     pub version: Version,
     /// All fields but `host`.
@@ -38,6 +42,7 @@ impl RequestHead {
         self.authority.clear();
         self.path.clear();
         self.query_at = None;
+        self.codings.clear();
         self.version = Version::Http11;
         self.fields.clear();
     }
@@ -78,6 +83,22 @@ impl RequestHead {
     /// The query, without its "?".
     pub fn query(&self) -> Option<&str> {
         self.query_at.map(|at| &self.path[at + 1..])
+    }
+
+    /// Transfer codings that the content still has beneath `chunked`, such as `gzip`; nearly always
+    /// empty (RFC 9112 7). Such a request can only go to an HTTP/1.1 origin - HTTP/2 has no transfer
+    /// codings, so 501 answers it there - and only as the last one of its connection: an origin that
+    /// does not understand the list could mistake the content for further requests.
+    pub fn codings(&self) -> &str {
+        &self.codings
+    }
+
+    /// Adds an inner transfer coding.
+    pub(super) fn add_coding(&mut self, coding: &str) {
+        if !self.codings.is_empty() {
+            self.codings.push_str(", ");
+        }
+        self.codings.push_str(coding);
     }
 
     /// Sets path and query. False, and nothing changes, if it is not an absolute path with an optional

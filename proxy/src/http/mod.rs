@@ -4,4 +4,5 @@ pub mod fields;
 pub mod h1;
 pub mod head;
 pub mod known;
+mod syntax;
 pub mod target;

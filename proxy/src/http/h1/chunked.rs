@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::error::BadChunk;
 use super::lines::{HeadLimits, field_line};
-use crate::http::fields::{Fields, is_token_byte};
+use crate::http::fields::Fields;
+use crate::http::syntax::is_token_byte;
 
 /// Undoes the chunked coding of one body after the other.
 #[derive(Debug)]

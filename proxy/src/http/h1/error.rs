@@ -103,7 +103,7 @@ reasons! {
         LengthRepeated = "length_repeated",
         /// `transfer-encoding` does not end in exactly one `chunked` (RFC 9112 6.1, 6.3).
         CodingInvalid = "coding_invalid",
-        /// A transfer coding other than `chunked` (RFC 9112 6.1; 501).
+        /// A transfer coding that is not registered, or too many (RFC 9112 6.1; 501).
         CodingUnknown = "coding_unknown",
         /// `transfer-encoding` and `content-length` together (RFC 9112 6.1).
         CodingWithLength = "coding_with_length",

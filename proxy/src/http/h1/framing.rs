@@ -2,9 +2,10 @@
 //! its connection. Decided once, here, from the stored fields.
 
 use super::error::Fault;
-use crate::http::fields::{Fields, has_token, legal_name, tokens, trim};
+use crate::http::fields::Fields;
 use crate::http::head::Version;
 use crate::http::known::Known;
+use crate::http::syntax::{legal_name, tokens, trim};
 
 /// How the body of a message is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,23 @@ pub(super) struct Claims<'a> {
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
     pub(super) expect: Option<&'a [u8]>,
+    /// Whether codings that are passed on lie beneath `chunked`.
+    pub(super) inner_codings: bool,
     unknown_coding: bool,
+    codings: usize,
     unsafe_upgrade: bool,
     options: usize,
+}
+
+/// More transfer codings than this serve nobody.
+const CODINGS_MOST: usize = 8;
+
+/// The registered coding of this name that may lie beneath `chunked` (RFC 9112 7.2). `identity`, which
+/// changes nothing and has left the register, is none.
+pub(super) fn inner_coding(name: &[u8]) -> Option<&'static str> {
+    ["gzip", "x-gzip", "deflate", "compress", "x-compress"]
+        .into_iter()
+        .find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// More options than this in `connection` serve nobody but an attacker.
@@ -62,8 +77,11 @@ impl<'a> Claims<'a> {
                 _ => {}
             }
         }
-        if claims.unknown_coding {
-            return Err(if claims.chunked { Fault::CodingUnknown } else { Fault::CodingInvalid });
+        if claims.codings > 0 && !claims.chunked {
+            return Err(Fault::CodingInvalid);
+        }
+        if claims.unknown_coding || claims.codings > CODINGS_MOST {
+            return Err(Fault::CodingUnknown);
         }
         if claims.chunked && claims.length.is_some() {
             return Err(Fault::CodingWithLength);
@@ -97,10 +115,12 @@ impl<'a> Claims<'a> {
             if self.chunked || !legal_name(coding) {
                 return Err(Fault::CodingInvalid);
             }
-            if coding.eq_ignore_ascii_case(b"chunked") {
-                self.chunked = true;
-            } else {
-                self.unknown_coding = true;
+            self.codings += 1;
+            match () {
+                _ if coding.eq_ignore_ascii_case(b"chunked") => self.chunked = true,
+                _ if coding.eq_ignore_ascii_case(b"identity") => {}
+                _ if inner_coding(coding).is_some() => self.inner_codings = true,
+                _ => self.unknown_coding = true,
             }
         }
         Ok(())
@@ -112,10 +132,13 @@ impl<'a> Claims<'a> {
             if self.options > OPTIONS_MOST || !legal_name(option) {
                 return Err(Fault::ConnectionOption);
             }
+            match () {
+                _ if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                _ if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                _ if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                _ => {}
+            }
         }
-        self.close |= has_token(value, b"close");
-        self.keep_alive |= has_token(value, b"keep-alive");
-        self.upgrade |= has_token(value, b"upgrade");
         Ok(())
     }
 }

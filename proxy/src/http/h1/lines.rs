@@ -2,7 +2,8 @@
 //! responses and trailers share it, so that all of them are equally strict.
 
 use super::error::Fault;
-use crate::http::fields::{Fields, is_token_byte, legal_content, trim};
+use crate::http::fields::Fields;
+use crate::http::syntax::{is_token_byte, legal_content, trim};
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +79,12 @@ impl Scan {
             return Err(Fault::TooManyFields);
         }
         let (name, value) = field_line(line)?;
-        fields.push_legal(name, value);
+        // Nearly every line is written as it is stored, and can be copied whole.
+        if line.len() == name.len() + 2 + value.len() && line[name.len() + 1] == b' ' {
+            fields.push_line(line, name.len());
+        } else {
+            fields.push_legal(name, value);
+        }
         Ok(())
     }
 

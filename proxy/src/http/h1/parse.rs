@@ -1,11 +1,12 @@
 //! Heads of requests and responses, read line by line as they arrive.
 
 use super::error::{BadRequest, BadResponse, Fault};
-use super::framing::{Claims, Framing};
+use super::framing::{Claims, Framing, inner_coding};
 use super::lines::{HeadLimits, Scan};
-use crate::http::fields::{Fields, is_token_byte, legal_content};
+use crate::http::fields::Fields;
 use crate::http::head::{METHOD_LONGEST, Method, RequestHead, ResponseHead, Scheme, Version};
 use crate::http::known::Known;
+use crate::http::syntax::{is_token_byte, legal_content, tokens};
 use crate::http::target;
 
 /// What a request head says besides what stands in it.
@@ -177,8 +178,20 @@ fn finish_request(head_len: usize, head: &mut RequestHead) -> Result<Parsed, Bad
         expect_continue: expects && !framing.is_empty(),
         upgrade: claims.upgrade && version == Version::Http11,
     };
+    let inner_codings = claims.inner_codings;
     settle_host(head)?;
+    if inner_codings {
+        keep_codings(head);
+    }
     Ok(parsed)
+}
+
+/// Notes the codings beneath `chunked`, for a writer to name again.
+fn keep_codings(head: &mut RequestHead) {
+    let fields = std::mem::take(&mut head.fields);
+    let codings = fields.all_known(Known::TransferEncoding).flat_map(tokens);
+    codings.filter_map(inner_coding).for_each(|coding| head.add_coding(coding));
+    head.fields = fields;
 }
 
 /// Moves `host` from the fields to the authority (RFC 9112 3.2).
@@ -274,6 +287,9 @@ fn finish_response(
     head: &mut ResponseHead,
 ) -> Result<ParsedResponse, BadResponse> {
     let claims = Claims::gather(&head.fields, head.version)?;
+    if claims.inner_codings {
+        return Err(BadResponse::CodingUnknown);
+    }
     let tunnel = match head.status {
         101 => claims.upgrade,
         200..300 => *to == Method::Connect,

@@ -23,15 +23,20 @@ pub enum Connection {
 const NEVER_COPIED: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::ContentLength,
+    Known::ContentLengthLookalike,
     Known::Host,
     Known::Http2Settings,
     Known::KeepAlive,
     Known::ProxyConnection,
     Known::TransferEncoding,
+    Known::TransferEncodingLookalike,
     Known::Upgrade,
 ]);
 
 /// Appends the head of a request for an origin: origin form, `host` first, version 1.1.
+///
+/// A request whose content has inner codings ([`RequestHead::codings`]) says that it is the last one of
+/// its connection, whatever `connection` is.
 ///
 /// `te` is sent only if the head has it, which after [`Fields::strip_hop_by_hop`] means `trailers`.
 /// [`Framing::UntilClose`] does not exist for requests and is written as [`Framing::Chunked`].
@@ -46,6 +51,10 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead, framing: Framing, co
     }
     put(out, &[" HTTP/1.1\r\nhost: ", head.authority(), "\r\n"]);
     let framing = if framing == Framing::UntilClose { Framing::Chunked } else { framing };
+    if framing == Framing::Chunked && !head.codings().is_empty() {
+        put(out, &["transfer-encoding: ", head.codings(), ", chunked\r\n"]);
+        return write_fields(out, &head.fields, Framing::None, Connection::Close);
+    }
     write_fields(out, &head.fields, framing, connection);
 }
 
