@@ -12,7 +12,8 @@ pub(crate) struct File {
 impl File {
     /// Rust source up to its unit tests; all of it if it has none.
     pub(crate) fn without_tests(&self) -> &str {
-        self.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+        let before = |text: &'static str| self.text.find(text).unwrap_or(self.text.len());
+        &self.text[..before("#[cfg(test)]\nmod ").min(before("\nmod tests {"))]
     }
 
     /// Whether all of it is there for tests only.
