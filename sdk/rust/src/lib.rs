@@ -54,6 +54,7 @@ mod policy;
 mod setup;
 pub mod state;
 mod text;
+mod time;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -72,4 +73,5 @@ pub use host::{Level, Metric, log, now_ms, random};
 pub use policy::{Config, Hooks, NoConfig, Policy};
 pub use setup::{Cluster, Condition, Field, ResponseField, Setup, Test};
 pub use text::{Bytes, Text};
+pub use time::{Moment, Span};
 pub use weir_sdk_macros::filter;
