@@ -17,6 +17,7 @@ mod file;
 mod findings;
 mod inline;
 mod nearest;
+mod reference;
 mod report;
 mod schema;
 mod shape;
@@ -26,6 +27,7 @@ use std::path::Path;
 pub use changes::{Changes, Delta, differences};
 pub use checked::Config;
 pub use file::BUILTIN_FILTERS;
+pub use reference::reference;
 pub use report::{Problem, Report, Severity};
 pub use schema::schema;
 

@@ -5,6 +5,7 @@
 //! mandatory for serde: what must be there says so in `required`, and is `None` only when a problem has been
 //! reported already.
 
+mod address;
 mod cluster;
 mod filter;
 mod list;
@@ -12,15 +13,13 @@ mod listener;
 mod text;
 mod value;
 
+pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url};
 pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
 pub(crate) use filter::{Data, Filter, FilterLimits};
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
 pub use text::BUILTIN_FILTERS;
-pub(crate) use text::{
-    AdminAddress, EndpointAddress, FilePath, ListenerAddress, LogTarget, Name, ServerName, Sha256, Url, Wasm,
-    WorkerCount,
-};
+pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Wasm, WorkerCount};
 pub(crate) use value::{Duration, Leaf, Rejection, Size};
 
 use schemars::JsonSchema;
@@ -112,7 +111,7 @@ pub(crate) struct AccessLog {
 #[schemars(extend("required" = ["per_second", "burst"]))]
 pub(crate) struct RateLimit {
     /// Tokens that come back each second.
-    #[schemars(range(min = 0.000_001, max = 1_000_000_000.0), example = 100)]
+    #[schemars(range(min = 0.0001, max = 1_000_000_000), example = 100)]
     pub(crate) per_second: Option<f64>,
     /// Tokens of a bucket that is full: what may be taken at once.
     #[schemars(range(min = 1, max = 1_000_000_000), example = 200)]

@@ -18,7 +18,7 @@ pub(crate) trait Leaf: Sized + Display {
     /// Unless `NUMBER`, this only says why not.
     fn from_number(number: i64) -> Result<Self, Rejection> {
         let name = Self::FORMAT.replace('-', " ");
-        Err(Rejection::new(format!("`{number}` is not a {name}"), format!("write a text: \"{number}\"")))
+        Err(Rejection::new(format!("`{number}` is not a {name}"), ""))
     }
 
     /// What `x-least` and `x-most` of the schema bound.
@@ -82,6 +82,18 @@ macro_rules! leaf {
 }
 pub(crate) use leaf;
 
+/// Displays a [`Leaf`] as it is written in the file.
+macro_rules! written {
+    ($($leaf:ident: $self:ident, $f:ident => $write:expr;)*) => {$(
+        impl Display for $leaf {
+            fn fmt(&$self, $f: &mut Formatter<'_>) -> fmt::Result {
+                $write
+            }
+        }
+    )*};
+}
+pub(crate) use written;
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Size(pub(crate) u64);
@@ -120,6 +132,9 @@ impl Leaf for Size {
         let bytes = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, bytes)) => *bytes,
             None if unit.is_empty() => 1,
+            None if unit.starts_with('.') => {
+                return Err(not_a_size("write a whole number: \"1536KiB\" instead of \"1.5MiB\"".into()));
+            }
             None => {
                 let meant = SIZE_UNITS.iter().find(|(name, _)| {
                     unit.trim().get(..1).is_some_and(|first| name.starts_with(&first.to_ascii_uppercase()))
@@ -264,6 +279,7 @@ mod tests {
             ("99999999999999999999", "\"64KiB\""),
             ("99999999999GiB", "too large"),
             ("5é", "\"5KiB\""),
+            ("1.5MiB", "\"1536KiB\""),
         ] {
             let rejection = Size::parse(text).unwrap_err();
             assert!(rejection.help.contains(help), "{text}: {}", rejection.help);
