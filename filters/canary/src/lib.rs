@@ -40,7 +40,7 @@ pub struct Canary {
     sticky: Option<Sticky>,
     /// Shown if no caller sticks to anything.
     random: Option<Field>,
-    /// Shown with `random`, if the shares change with time.
+    /// Shown with `random`, if the shares follow a schedule.
     time: Option<Field>,
     rollout: Option<Rollout>,
     stop: Option<Stop>,
@@ -63,7 +63,7 @@ impl Policy for Canary {
         let cluster = setup.cluster(config.cluster.clone());
         setup.when(Condition::equals("@route.cluster", config.cluster.clone()));
         let sticky = config.sticky.as_ref().map(|sticky| Sticky::new(sticky, setup)).transpose()?;
-        let changes = !config.stages.is_empty() || config.stop.is_some();
+        let staged = !config.stages.is_empty();
         if !sticky.as_ref().is_some_and(Sticky::sets_cookie) {
             setup.without(Hooks::RESPONSE);
         }
@@ -83,9 +83,9 @@ impl Policy for Canary {
             configured,
             force: config.force.as_ref().map(|force| setup.request(force.header.to_ascii_lowercase())),
             random: sticky.is_none().then(|| setup.request("@random")),
-            time: (sticky.is_none() && changes).then(|| setup.request("@time.ms")),
+            time: (sticky.is_none() && staged).then(|| setup.request("@time.ms")),
             sticky,
-            rollout: (!config.stages.is_empty()).then(|| Rollout::new(&config, &name)),
+            rollout: staged.then(|| Rollout::new(&config, &name)),
             stop: config.stop.as_ref().map(|stop| Stop::new(stop, cluster, &name)),
             remember: config.remember.0,
         })
