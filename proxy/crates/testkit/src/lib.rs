@@ -7,6 +7,7 @@
 mod ca;
 mod deadline;
 mod echo;
+mod guest;
 mod h2_client;
 mod h2_origin;
 mod http1;
@@ -23,6 +24,7 @@ mod wire;
 pub use ca::{Ca, Leaf};
 pub use deadline::{PATIENCE, eventually, within};
 pub use echo::{EchoOptions, EchoOrigin, EchoProtocol};
+pub use guest::build_guest;
 pub use h2_client::{Http2, Sending};
 pub use h2_origin::{H2Answer, H2Origin, H2Seen};
 pub use http1::Http1;
