@@ -59,7 +59,16 @@ async fn canary(stage: &Stage) -> Result<String> {
             ensure!(authorized(stage, user).await?.text() == first, "{user} saw two versions");
         }
     }
-    Ok(format!("{second} of {USERS} users see version 2, each always the same version"))
+    let bearer = format!("Bearer {}", stage.secret.token("tester", 600)?);
+    for version in ["v1", "v2"] {
+        let response = stage.get("/users", &[("Authorization", &bearer), ("X-Version", version)]).await?;
+        ensure!(
+            response.text().starts_with(version),
+            "{version} was asked for, and {:?} came",
+            response.text()
+        );
+    }
+    Ok(format!("{second} of {USERS} users see version 2, each always the same; who asks for one gets it"))
 }
 
 /// How many of so many users are sent to version 2.

@@ -30,6 +30,7 @@ Canary: a tenth of the users see version 2, each always the same
   for user in $(seq 100); do
     curl -s http://{front}/users -H "Authorization: Bearer $TOKEN" -H "X-User: $user"
   done | sort | uniq -c
+  curl http://{front}/users -H "Authorization: Bearer $TOKEN" -H "X-Version: v2"
 
 Circuit breaker: both versions fail, it opens (503, Retry-After); they recover, it closes
   curl http://{v1}/fail?on=true; curl http://{v2}/fail?on=true

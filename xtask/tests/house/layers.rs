@@ -18,7 +18,7 @@ fn modules_of_the_proxy_import_only_from_layers_below() {
             wrong.push(format!("{}: the module {own} is in no layer", file.path));
             continue;
         };
-        for import in imports(file.without_tests()) {
+        for import in imports(&own, file.without_tests()) {
             let Some((to, to_layer)) = layers.find(&import) else {
                 wrong.push(format!("{}: imports {import}, which is in no layer", file.path));
                 continue;
@@ -95,16 +95,24 @@ fn module(path: &str) -> String {
     path.replace('/', "::")
 }
 
-/// Every path that begins with `crate::`, in imports and elsewhere, without `crate::`.
-fn imports(source: &str) -> Vec<String> {
-    let code: String =
+/// Every path in the module `own` that begins with `crate::` or `super::`, in imports and elsewhere, from the
+/// crate's root.
+fn imports(own: &str, source: &str) -> Vec<String> {
+    let code =
         source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        // `$crate::` in a macro is an import like another; `some_crate::` is not ours.
-        if !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
-            expand("", &code[at + "crate::".len()..], &mut found);
+    // `$crate::` in a macro is an import like another; `some_crate::` is not ours.
+    let begins = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    for (at, word) in code.match_indices("crate::").filter(|(at, _)| begins(*at)) {
+        expand("", &code[at + word.len()..], &mut found);
+    }
+    for (at, _) in code.match_indices("super::").filter(|(at, _)| begins(*at)) {
+        let (mut rest, mut base) = (&code[at..], own);
+        while let Some(further) = rest.strip_prefix("super::") {
+            base = base.rsplit_once("::").map_or("", |(parent, _)| parent);
+            rest = further;
         }
+        expand(base, rest, &mut found);
     }
     found
 }
@@ -145,8 +153,10 @@ fn imports_are_found_however_they_are_written() {
     let source = "use crate::{clock::Nanos, message::{self, Fields as F}, tls::*};\n\
                   // use crate::not::this\n\
                   use crate::one::Two; fn f() { crate::three::four(); other_crate::five(); }\n\
-                  use crate::{\n    six::Seven,\n    eight,\n};";
-    let found = imports(source);
+                  use crate::{\n    six::Seven,\n    eight,\n};\n\
+                  use super::{fields::Fields, head};\n\
+                  use super::super::clock;";
+    let found = imports("http::h1", source);
     let wanted = [
         "clock::Nanos",
         "message::self",
@@ -156,6 +166,9 @@ fn imports_are_found_however_they_are_written() {
         "three::four",
         "six::Seven",
         "eight",
+        "http::fields::Fields",
+        "http::head",
+        "clock",
     ];
     assert_eq!(found, wanted);
 }
