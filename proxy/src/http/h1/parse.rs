@@ -88,13 +88,13 @@ fn request_line(line: &[u8], head: &mut RequestHead) -> Result<(), BadRequest> {
     let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
         return Err(BadRequest::RequestLine);
     };
-    head.version = version_of(version).map_err(|unsupported| match unsupported {
-        true => BadRequest::VersionUnsupported,
-        false => BadRequest::Version,
-    })?;
     head.method = Method::parse(method).ok_or(match method.len() > METHOD_LONGEST {
         true => BadRequest::MethodTooLong,
         false => BadRequest::Method,
+    })?;
+    head.version = version_of(version).map_err(|unsupported| match unsupported {
+        true => BadRequest::VersionUnsupported,
+        false => BadRequest::Version,
     })?;
     request_target(target, head)
 }

@@ -1,5 +1,11 @@
 //! Tests of the codec: tables of cases by kind of message, and properties of all messages.
 
+mod chunks;
+mod framing;
+mod properties;
+mod requests;
+mod responses;
+mod targets;
 mod writing;
 
 use super::*;
@@ -19,4 +25,9 @@ fn response(text: &[u8], to: &Method) -> Result<Option<(ResponseHead, ParsedResp
     let mut head = ResponseHead::default();
     let parsed = parse_response(text, &mut Scan::default(), LIMITS, to, &mut head)?;
     Ok(parsed.map(|parsed| (head, parsed)))
+}
+
+/// Text for messages of failed assertions.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
 }
