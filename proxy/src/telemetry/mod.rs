@@ -3,4 +3,8 @@
 //! Nothing here decides anything about an exchange, and nothing here may slow one down: counting is a
 //! store to memory of the own worker, logging is a copy to a bounded buffer.
 
+pub mod access_log;
+pub mod ids;
+pub mod log;
 pub mod metrics;
+pub mod trace_context;
