@@ -44,6 +44,9 @@ impl ListenSocket {
         match address {
             Address::Tcp(address) => bind_tcp(*address, workers.max(1)),
             Address::Unix(path) => bind_unix(path),
+            Address::Name { .. } => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "a name is no interface"))
+            }
         }
         .map_err(failed)
     }
@@ -61,8 +64,8 @@ impl ListenSocket {
         let at = worker % self.sockets.len();
         let socket = self.sockets[at].try_clone()?;
         match self.address {
-            Address::Tcp(_) => WorkerSocket::tcp(socket.into()),
             Address::Unix(_) => WorkerSocket::unix(socket.into()),
+            _ => WorkerSocket::tcp(socket.into()),
         }
     }
 }
@@ -183,6 +186,7 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Address::Tcp(address) => address.fmt(f),
+            Address::Name { host, port } => write!(f, "{host}:{port}"),
             Address::Unix(path) => path.display().fmt(f),
         }
     }
@@ -209,10 +213,8 @@ mod tests {
     }
 
     fn port(socket: &ListenSocket) -> u16 {
-        match socket.address() {
-            Address::Tcp(address) => address.port(),
-            Address::Unix(_) => panic!("not TCP"),
-        }
+        let Address::Tcp(address) = socket.address() else { panic!("not TCP") };
+        address.port()
     }
 
     #[test]

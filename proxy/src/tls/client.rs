@@ -51,12 +51,14 @@ impl ClientTls {
         self.current.load().config.clone()
     }
 
-    /// The name an endpoint's certificate must have: the configured one, else the endpoint's address. None
-    /// for a Unix socket when no name is configured: there is nothing to compare with.
+    /// The name an endpoint's certificate must have: the configured one, else the host of the endpoint's
+    /// address as it was configured, not as it was resolved. None for a Unix socket when no name is
+    /// configured: there is nothing to compare with.
     pub fn server_name(&self, endpoint: &Address) -> Option<ServerName<'static>> {
         match (&self.server_name, endpoint) {
             (Some(name), _) => Some(name.clone()),
             (None, Address::Tcp(address)) => Some(address.ip().into()),
+            (None, Address::Name { host, .. }) => ServerName::try_from(host.to_string()).ok(),
             (None, Address::Unix(_)) => None,
         }
     }

@@ -243,6 +243,8 @@ async fn both_sides_of_the_proxy_meet_with_certificates_of_their_own() {
     let client = ClientTls::load(&spec, UpstreamProtocol::Auto).unwrap();
     let to = client.server_name(&endpoint).unwrap();
     assert!(meet(server.config(), client.config(), to).await.shown.is_err(), "no certificate has 127.0.0.1");
+    let named = Address::Name { host: "second.example".into(), port: 443 };
+    assert_eq!(client.server_name(&named), Some(name("second.example")));
     assert_eq!(client.server_name(&Address::Unix("/run/origin".into())), None);
 }
 
