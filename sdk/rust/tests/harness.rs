@@ -3,131 +3,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
-use weir_sdk::state::{Cell, Limit};
 use weir_sdk::testing::Filter;
-use weir_sdk::{
-    Answer, AnswerFailure, Body, Cluster, Condition, Decision, Field, Hooks, Metric, NoConfig, Outcome,
-    Policy, Request, Response, ResponseField, Setup,
-};
-
-#[derive(Deserialize)]
-struct Config {
-    cluster: String,
-    #[serde(default)]
-    quiet: bool,
-}
-
-struct Everything {
-    cluster: Cluster,
-    path: Field,
-    cookie: Field,
-    subject: Field,
-    time: Field,
-    server: ResponseField,
-    passed: Cell,
-    per_caller: Limit,
-    ended: Metric,
-    word: String,
-}
-
-#[weir_sdk::filter]
-impl Policy for Everything {
-    fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
-        if config.quiet {
-            setup.without(Hooks::RESPONSE);
-        }
-        setup.when(Condition::starts_with(":path", "/"));
-        setup.body_limit(16);
-        Ok(Everything {
-            cluster: setup.cluster(config.cluster),
-            path: setup.request(":path"),
-            cookie: setup.request("cookie"),
-            subject: setup.request("@auth.subject"),
-            time: setup.request("@time.ms"),
-            server: setup.response("server"),
-            passed: Cell::named("passed"),
-            per_caller: Limit::named("callers")?,
-            ended: Metric::named("ended", "Exchanges that ended."),
-            word: String::new(),
-        })
-    }
-
-    fn on_request(&mut self, request: &Request<'_>) -> Decision {
-        if let Err(wait) = self.per_caller.take("caller", 1) {
-            return Decision::answer(429)
-                .header("retry-after", wait.as_secs().to_string())
-                .reason("limit")
-                .into();
-        }
-        match request.text(self.path) {
-            Some("/ask") => Decision::ask(self.cluster, "POST", "/verdict").memo(*b"asked").into(),
-            Some("/cookie") => {
-                Decision::answer(200).body(request.get(self.cookie).unwrap_or(b"none").to_vec()).into()
-            }
-            Some("/subject") => Decision::pass()
-                .set("x-subject", request.text(self.subject).unwrap_or("none").to_owned())
-                .into(),
-            Some("/time") => {
-                Decision::answer(200).body(request.number(self.time).unwrap_or(0).to_string()).into()
-            }
-            Some("/word") => Decision::answer(200).body(self.word.clone()).into(),
-            Some("/agent") => Decision::answer(200)
-                .body(request.value("user-agent").unwrap_or_else(|| b"none".to_vec()))
-                .into(),
-            _ => {
-                self.passed.add(1);
-                Decision::pass()
-                    .to(self.cluster)
-                    .fact("seen", "yes")
-                    .memo(7)
-                    .keep(Duration::from_secs(1))
-                    .into()
-            }
-        }
-    }
-
-    fn on_request_body(&mut self, body: &Body<'_>) -> Decision {
-        if body.bytes() == b"evil" {
-            return Decision::answer(403).reason("evil").into();
-        }
-        Decision::pass().memo(body.memo()).into()
-    }
-
-    fn on_answer(&mut self, answer: &Answer<'_>) -> Decision {
-        assert_eq!(answer.memo(), b"asked");
-        match answer.result() {
-            Ok(message) if message.status == 200 => {
-                Decision::pass().set("x-verdict", message.body.to_vec()).into()
-            }
-            Ok(_) => Decision::answer(403).into(),
-            Err(AnswerFailure::Timeout) => Decision::answer(504).into(),
-            Err(_) => Decision::answer(503).into(),
-        }
-    }
-
-    fn on_response(&mut self, response: &Response<'_>) -> Decision {
-        if response.get(self.server).is_some() {
-            return Decision::pass().remove("server").memo(response.memo()).into();
-        }
-        Decision::answer(502).reason("anonymous").into()
-    }
-
-    fn on_complete(&mut self, outcome: &Outcome) {
-        if outcome.memo == 7 && outcome.cluster == Some(self.cluster) {
-            self.ended.increment();
-        }
-    }
-
-    fn update(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
-        if name != "word" {
-            return Err(format!("no data \"{name}\""));
-        }
-        self.word = String::from_utf8(content.to_vec()).map_err(|error| error.to_string())?;
-        Ok(())
-    }
-}
+use weir_sdk::{AnswerFailure, Decision, Hooks, Level, NoConfig, Outcome, Policy, Request, Setup};
+use weir_sdk_fixture::Everything;
 
 fn everything() -> Filter<Everything> {
     let builder = Filter::<Everything>::builder().clusters(["origin"]).limit("callers", 1.0, 10);
@@ -236,6 +115,17 @@ fn data_arrives_before_the_first_hook_and_again() {
     assert_eq!(body(&filter.request().path("/word").send()), "second");
     assert!(filter.update("word", [0xff]).is_err());
     assert_eq!(body(&filter.request().path("/word").send()), "second");
+}
+
+#[test]
+fn every_import_is_answered() {
+    let filter = everything();
+    let decision = filter.request().path("/host").header("user-agent", "test").send();
+    let expected =
+        r#"Err(0) Ok(()) Some([118, 97, 108, 117, 101]) None baad true false true Some(Ok("test")) true"#;
+    assert_eq!(body(&decision), expected);
+    assert_eq!(filter.cell("passed"), 5);
+    assert_eq!(filter.log_lines(), [(Level::Info, "asked by 1".to_owned())]);
 }
 
 #[test]
