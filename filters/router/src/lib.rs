@@ -1,16 +1,91 @@
-//! Routes.
-use weir_sdk::{Decision, Policy, Request, Setup};
+//! Routes requests: by host, path, method, fields, query and caller's identity to a cluster, a
+//! redirect or an answer. The first route that matches wins.
+//!
+//! `config` is what ops write, `route` what it becomes, `table` finds the route of a request through
+//! `paths` and `candidates`, `condition` and `values` are what it is found by, `target`, `edits` and
+//! `fault` what happens then.
 
-/// Nothing yet.
-pub struct Router;
+mod candidates;
+mod condition;
+mod config;
+mod edits;
+mod fault;
+mod paths;
+mod route;
+mod table;
+mod target;
+mod values;
+
+use std::time::Duration;
+
+use weir_sdk::{Decision, Hooks, Passage, Policy, Request, Response, Setup};
+
+pub use config::Config;
+use config::{NoMatch, RouteConfig, Word};
+use route::Route;
+use table::Table;
+use values::Shown;
+
+/// The filter.
+pub struct Router {
+    shown: Shown,
+    table: Table,
+    routes: Vec<Route>,
+    no_match: Decision,
+    keep: Duration,
+}
 
 #[weir_sdk::filter]
 impl Policy for Router {
-    fn configure(_config: weir_sdk::NoConfig, _setup: &mut Setup) -> Result<Self, String> {
-        Ok(Router)
+    fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
+        let mut shown = Shown::default();
+        let mut matchers = Vec::with_capacity(config.routes.len());
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for (at, route_config) in config.routes.iter().enumerate() {
+            let (matcher, route) = Route::compile(route_config, &mut shown, setup)
+                .map_err(|error| format!("{}: {error}", called(at, route_config)))?;
+            matchers.push(matcher);
+            routes.push(route);
+        }
+        if routes.iter().all(|route| route.response_edits.is_empty()) {
+            setup.without(Hooks::RESPONSE);
+        }
+        let keep = config.remember.map_or(Duration::ZERO, |span| span.0);
+        let no_match = no_match(&config.no_match, keep)?;
+        Ok(Router { shown, table: Table::new(matchers), routes, no_match, keep })
     }
 
-    fn on_request(&mut self, _request: &Request<'_>) -> Decision {
-        Decision::pass().into()
+    fn on_request(&mut self, request: &Request<'_>) -> Decision {
+        let values = self.shown.of(request);
+        match self.table.find(&values) {
+            // 0 is the memo of an exchange that no route matched.
+            Some(at) => self.routes[at].decide(&values, at as u64 + 1, self.keep),
+            None => self.no_match.clone(),
+        }
+    }
+
+    fn on_response(&mut self, response: &Response<'_>) -> Decision {
+        let at = response.memo().checked_sub(1).and_then(|at| usize::try_from(at).ok());
+        let route = at.and_then(|at| self.routes.get(at));
+        let edits = route.map(|route| route.response_edits.clone()).unwrap_or_default();
+        Passage { edits, memo: response.memo(), ..Passage::default() }.into()
+    }
+}
+
+fn no_match(config: &NoMatch, keep: Duration) -> Result<Decision, String> {
+    match config {
+        NoMatch::Word(Word::Pass) => Ok(Decision::pass().keep(keep).into()),
+        NoMatch::Answer(status @ 200..=599) => {
+            Ok(Decision::answer(*status).reason("no_route").keep(keep).into())
+        }
+        NoMatch::Answer(status) => Err(format!("`no_match`: {status} is no status from 200 to 599")),
+    }
+}
+
+/// How an error names a route.
+fn called(at: usize, route: &RouteConfig) -> String {
+    match &route.name {
+        Some(name) => format!("route {} (\"{name}\")", at + 1),
+        None => format!("route {}", at + 1),
     }
 }

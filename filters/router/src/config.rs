@@ -1,0 +1,185 @@
+//! The filter's `config` table. The README says what each key means.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use weir_sdk::Span;
+
+/// The table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub(crate) routes: Vec<RouteConfig>,
+    #[serde(default)]
+    pub(crate) no_match: NoMatch,
+    pub(crate) remember: Option<Span>,
+}
+
+/// What becomes of a request that no route matches: `"pass"`, or the status of an answer.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum NoMatch {
+    Answer(u16),
+    Word(Word),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Word {
+    Pass,
+}
+
+impl Default for NoMatch {
+    fn default() -> Self {
+        NoMatch::Answer(404)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouteConfig {
+    pub(crate) name: Option<String>,
+    #[serde(default, rename = "match")]
+    pub(crate) matches: MatchConfig,
+    pub(crate) cluster: Option<String>,
+    pub(crate) redirect: Option<RedirectConfig>,
+    pub(crate) reply: Option<ReplyConfig>,
+    pub(crate) timeout: Option<Span>,
+    pub(crate) retries: Option<u8>,
+    #[serde(default)]
+    pub(crate) rewrite: RewriteConfig,
+    pub(crate) mirror: Option<String>,
+    #[serde(default)]
+    pub(crate) subset: BTreeMap<String, String>,
+    pub(crate) hash: Option<HashConfig>,
+    #[serde(default)]
+    pub(crate) request_headers: EditsConfig,
+    #[serde(default)]
+    pub(crate) response_headers: EditsConfig,
+    pub(crate) fault: Option<FaultConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MatchConfig {
+    #[serde(default)]
+    pub(crate) host: OneOrMany,
+    pub(crate) path: Option<String>,
+    pub(crate) path_prefix: Option<String>,
+    pub(crate) path_regex: Option<String>,
+    #[serde(default)]
+    pub(crate) method: OneOrMany,
+    #[serde(default)]
+    pub(crate) headers: Vec<NamedTest>,
+    #[serde(default)]
+    pub(crate) query: Vec<NamedTest>,
+    #[serde(default)]
+    pub(crate) identity: OneOrMany,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        OneOrMany::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    pub(crate) fn as_slice(&self) -> &[String] {
+        match self {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+/// One of `exact`, `prefix`, `regex`, `present`, `absent`; none means present.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NamedTest {
+    pub(crate) name: String,
+    pub(crate) exact: Option<String>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) regex: Option<String>,
+    pub(crate) present: Option<bool>,
+    pub(crate) absent: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RewriteConfig {
+    pub(crate) path_prefix: Option<String>,
+    pub(crate) authority: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RedirectConfig {
+    #[serde(default = "found")]
+    pub(crate) status: u16,
+    pub(crate) scheme: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: Option<String>,
+    pub(crate) path_prefix: Option<String>,
+    #[serde(default)]
+    pub(crate) strip_query: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplyConfig {
+    pub(crate) status: u16,
+    #[serde(default)]
+    pub(crate) body: String,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// Exactly one of `header`, `cookie`, `query`, `address`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HashConfig {
+    pub(crate) header: Option<String>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) query: Option<String>,
+    #[serde(default)]
+    pub(crate) address: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EditsConfig {
+    #[serde(default)]
+    pub(crate) set: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) append: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) remove: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FaultConfig {
+    pub(crate) delay: Option<Span>,
+    #[serde(default = "always")]
+    pub(crate) delay_percent: f64,
+    pub(crate) abort: Option<u16>,
+    #[serde(default = "always")]
+    pub(crate) abort_percent: f64,
+}
+
+fn found() -> u16 {
+    302
+}
+
+fn always() -> f64 {
+    100.0
+}
