@@ -180,6 +180,10 @@ fn finish_request(head_len: usize, head: &mut RequestHead) -> Result<Parsed, Bad
     };
     let inner_codings = claims.inner_codings;
     settle_host(head)?;
+    // An expectation without content, or from HTTP/1.0, is to be ignored; sent on, it would count.
+    if !parsed.expect_continue {
+        head.fields.remove_known(Known::Expect);
+    }
     if inner_codings {
         keep_codings(head);
     }

@@ -35,6 +35,21 @@ fn fields_of_the_connection_are_not_passed_on() {
 }
 
 #[test]
+fn an_expectation_that_does_not_count_is_not_passed_on() {
+    let ignored = [
+        "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: a\r\nExpect: the unexpected\r\n\r\n",
+    ];
+    for text in ignored {
+        let got = rewritten(text, Framing::None, Connection::Implied);
+        assert_eq!(got, "GET / HTTP/1.1\r\nhost: a\r\n\r\n", "{}", text.escape_debug());
+    }
+    let text = "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n";
+    let got = rewritten(text, Framing::Length(1), Connection::Implied);
+    assert_eq!(got, "PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-Continue\r\ncontent-length: 1\r\n\r\n");
+}
+
+#[test]
 fn an_upgrade_is_passed_on_when_it_is_meant_to_be() {
     let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     assert_eq!(
