@@ -173,7 +173,8 @@ fn speaks(version: &str) -> bool {
 }
 
 fn is_provided(import: &str) -> bool {
-    import.starts_with("weir:policy/") || import.starts_with("wasi:")
+    let wasi = |rest: &str| rest.split_once('@').is_some_and(|(_, version)| version.starts_with("0.2."));
+    import.starts_with("weir:policy/") || import.strip_prefix("wasi:").is_some_and(wasi)
 }
 
 fn compile(engine: &Engine, sha256: &[u8; 32], component: &[u8]) -> Result<Component, LoadError> {

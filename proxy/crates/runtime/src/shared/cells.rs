@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, OnceLock, PoisonError, atomic::AtomicI64},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 /// As the contract says.
@@ -45,6 +48,12 @@ impl Cells {
         let position = u32::try_from(next).map_err(|error| error.to_string())?;
         names.insert(name.into(), position);
         Ok(position)
+    }
+
+    /// What a cell of this name holds; it is not made.
+    pub(crate) fn peek(&self, name: &str) -> Option<i64> {
+        let position = *self.names.lock().unwrap_or_else(PoisonError::into_inner).get(name)?;
+        self.at(position).map(|cell| cell.load(Ordering::Relaxed))
     }
 
     /// The cell at a position that `find` gave out. A position nobody was given may work too: it is a

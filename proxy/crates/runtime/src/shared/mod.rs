@@ -60,6 +60,11 @@ impl Shared {
         self.metrics.all()
     }
 
+    /// What a cell holds, if the filter has made it: for tools and tests.
+    pub fn cell(&self, name: &str) -> Option<i64> {
+        self.cells.peek(name)
+    }
+
     /// Bytes of keyed values kept now.
     pub fn state_bytes(&self) -> usize {
         self.values.bytes()
