@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use weir_balance::Nanos;
+
 /// A clock that starts at zero. Copies of it agree: make one per process and hand it on.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

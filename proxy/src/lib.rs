@@ -1,8 +1,15 @@
 //! Weir: a programmable proxy whose policies are WebAssembly. Everything that does I/O lives here; what
 //! can be decided without it lives in the crates beside.
 
+pub mod chain;
 pub mod clock;
+pub mod cluster;
+pub mod error;
 pub mod http;
 pub mod listener;
+pub mod message;
+pub mod snapshot;
+pub mod stream;
 pub mod telemetry;
 pub mod tls;
+pub mod worker;

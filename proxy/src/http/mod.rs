@@ -1,8 +1,18 @@
-//! HTTP: the codecs and what they fill in.
+//! HTTP: the codecs, the connections of callers, and the exchange between them and the endpoints.
 
+pub mod ask;
+pub mod downstream_h1;
+pub mod downstream_h2;
+pub mod exchange;
 pub mod fields;
+mod fields_h2;
 pub mod h1;
 pub mod head;
+mod incoming;
 pub mod known;
-mod syntax;
+mod outgoing;
+mod pump;
+mod reply;
+pub mod syntax;
 pub mod target;
+mod upstream;

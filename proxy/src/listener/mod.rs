@@ -1,5 +1,7 @@
-//! Listening: sockets, and what arrives on them.
+//! Listening: sockets, workers, and what arrives on them.
 
 pub mod accept;
+mod connection;
 pub mod socket;
 pub mod sockets;
+pub mod worker;

@@ -2,6 +2,8 @@
 //!
 //! Each label is a fixed list, so that the size of a scrape is known before the first request.
 
+use crate::error::Failure;
+
 /// A label with a fixed list of values.
 pub trait Label: Copy {
     /// As Prometheus knows it.
@@ -131,63 +133,39 @@ label! {
     }
 }
 
-label! {
-    /// Why the proxy answered an exchange itself.
-    LocalReply "reason" {
-        /// A filter's decision.
-        Filter "filter",
-        /// The request is malformed.
-        BadRequest "bad_request",
-        /// The request's head is larger than allowed.
-        HeadTooLarge "head_too_large",
-        /// The request's target is longer than allowed.
-        TargetTooLong "target_too_long",
-        /// A transfer coding that is not known.
-        UnknownCoding "unknown_coding",
-        /// A version of HTTP that is not spoken.
-        UnknownVersion "unknown_version",
-        /// The request's head did not arrive in time.
-        HeadTimeout "head_timeout",
-        /// The request's body did not arrive in time.
-        BodyTimeout "body_timeout",
-        /// The request's body is larger than allowed.
-        BodyTooLarge "body_too_large",
-        /// A method or form that is not forwarded.
-        NotImplemented "not_implemented",
-        /// No cluster was chosen.
-        NoRoute "no_route",
-        /// The proxy goes down.
-        Draining "draining",
-        /// No endpoint of the cluster has the labels asked for.
-        NoEndpoint "no_endpoint",
-        /// The cluster's limit of exchanges is reached.
-        RequestLimit "request_limit",
-        /// The cluster's limit of waiting exchanges is reached.
-        PendingLimit "pending_limit",
-        /// The endpoint refused the connection.
-        ConnectRefused "connect_refused",
-        /// The endpoint did not take the connection in time.
-        ConnectTimeout "connect_timeout",
-        /// The connection failed in another way.
-        ConnectFailed "connect_failed",
-        /// The TLS handshake with the endpoint failed.
-        UpstreamTls "upstream_tls",
-        /// The endpoint closed before it answered.
-        UpstreamClosed "upstream_closed",
-        /// The endpoint's answer is not legal HTTP.
-        UpstreamProtocol "upstream_protocol",
-        /// The endpoint's head is larger than allowed.
-        UpstreamHeadTooLarge "upstream_head_too_large",
-        /// The exchange's time was over.
-        ExchangeTimeout "exchange_timeout",
-        /// The endpoint stopped in the middle of its answer.
-        UpstreamAborted "upstream_aborted",
-        /// A filter failed, and config says that this denies.
-        FilterFault "filter_fault",
-        /// A filter asked more often than allowed.
-        FilterAskedTooOften "filter_asked_too_often",
-        /// The caller left.
-        DownstreamAborted "downstream_aborted",
+/// Why the proxy answered an exchange itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalReply {
+    /// A filter's decision.
+    Filter,
+    /// Something failed.
+    Failed(Failure),
+}
+
+impl LocalReply {
+    /// The label of a failure.
+    pub const fn of(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Label for LocalReply {
+    const NAME: &'static str = "reason";
+    const VALUES: &'static [&'static str] = &{
+        let mut values = ["filter"; Failure::ALL.len() + 1];
+        let mut at = 0;
+        while at < Failure::ALL.len() {
+            values[at + 1] = Failure::ALL[at].reason();
+            at += 1;
+        }
+        values
+    };
+
+    fn position(self) -> usize {
+        match self {
+            Self::Filter => 0,
+            Self::Failed(failure) => failure as usize + 1,
+        }
     }
 }
 

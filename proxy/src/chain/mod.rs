@@ -1,0 +1,19 @@
+//! The chain: which filters decide on an exchange, what they are shown, and what their decisions do.
+//!
+//! [`FilterPlan`] is a filter of one generation as all workers share it: the program, what it asked for.
+//! [`LocalFilter`] is one worker's side: its instance, its memory of decisions, its back-off. The
+//! exchange walks over the local filters; nothing here waits.
+
+mod apply;
+mod data;
+mod filter;
+mod instance;
+mod memory;
+mod plan;
+mod recipe;
+
+pub use apply::{apply_to_request, apply_to_response, check_reply};
+pub use data::{DataEntry, DataSet};
+pub use filter::{Given, LocalFilter, Ruled, Ruling};
+pub use plan::{FilterPlan, Granted, PlanError, Prepare, Prepared};
+pub use recipe::{Recipe, Shown};

@@ -1,0 +1,111 @@
+//! [`LocalCluster`]: one worker's side of a cluster.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use smallvec::SmallVec;
+use weir_balance::{Ask, Picker};
+
+use super::{Cluster, Endpoint, pool::EndpointPool, shared::algorithm};
+use crate::worker::{Dice, Worker};
+
+/// Labels that an endpoint must carry, sorted by name.
+pub type Labels = SmallVec<[(Box<str>, Box<str>); 2]>;
+
+/// How many subsets a worker remembers per cluster. Filters choose labels, so there is a bound.
+const SUBSETS: usize = 64;
+
+/// A cluster as one worker uses it.
+#[derive(Debug)]
+pub struct LocalCluster {
+    /// What all workers share.
+    pub shared: Arc<Cluster>,
+    pools: Vec<EndpointPool>,
+    subsets: RefCell<Vec<Rc<Subset>>>,
+}
+
+/// The endpoints that carry certain labels.
+#[derive(Debug)]
+struct Subset {
+    labels: Labels,
+    /// Positions in the cluster.
+    members: Vec<usize>,
+    endpoints: Vec<Arc<Endpoint>>,
+    picker: Picker,
+}
+
+/// An endpoint that was chosen.
+#[derive(Debug, Clone)]
+pub struct Picked {
+    /// Position in the cluster.
+    pub index: usize,
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+}
+
+impl LocalCluster {
+    /// This worker's side of `shared`.
+    pub fn new(shared: Arc<Cluster>) -> Self {
+        let pools = shared.endpoints.iter().map(|_| EndpointPool::default()).collect();
+        Self { shared, pools, subsets: RefCell::default() }
+    }
+
+    /// Chooses an endpoint, if there is one that carries `labels`. `tried` are positions not to choose
+    /// again unless there is no other.
+    pub fn pick(
+        &self,
+        worker: &Worker,
+        labels: &Labels,
+        hash: Option<u64>,
+        tried: &[usize],
+    ) -> Option<Picked> {
+        let now = worker.clock.now();
+        let mut dice = Dice(worker);
+        let cluster = &*self.shared;
+        let index = if labels.is_empty() {
+            cluster.picker.pick(&cluster.endpoints, now, &mut dice, &Ask { hash, avoid: tried })?
+        } else {
+            let subset = self.subset(labels);
+            let tried: SmallVec<[usize; 4]> = subset.positions_of(tried).collect();
+            let ask = Ask { hash, avoid: &tried };
+            subset.members[subset.picker.pick(&subset.endpoints, now, &mut dice, &ask)?]
+        };
+        Some(Picked { index, endpoint: Arc::clone(&cluster.endpoints[index]) })
+    }
+
+    /// The connections to the endpoint at `index`.
+    pub fn pool(&self, index: usize) -> &EndpointPool {
+        &self.pools[index]
+    }
+
+    /// Closes connections that idled too long or that the endpoint closed.
+    pub fn tend(&self, worker: &Worker) {
+        for pool in &self.pools {
+            pool.tend(worker, self.shared.config.idle_timeout);
+        }
+    }
+
+    fn subset(&self, labels: &Labels) -> Rc<Subset> {
+        let mut subsets = self.subsets.borrow_mut();
+        if let Some(known) = subsets.iter().find(|s| s.labels == *labels) {
+            return Rc::clone(known);
+        }
+        let members: Vec<usize> = (0..self.shared.endpoints.len())
+            .filter(|&i| self.shared.endpoints[i].matches(labels.iter().map(|(n, v)| (&**n, &**v))))
+            .collect();
+        let endpoints: Vec<_> = members.iter().map(|&i| Arc::clone(&self.shared.endpoints[i])).collect();
+        let picker = Picker::new(algorithm(&self.shared.config.balancer), &endpoints);
+        let subset = Rc::new(Subset { labels: labels.clone(), members, endpoints, picker });
+        if subsets.len() == SUBSETS {
+            subsets.remove(0);
+        }
+        subsets.push(Rc::clone(&subset));
+        subset
+    }
+}
+
+impl Subset {
+    /// The places within this subset of the cluster's endpoints `indices`.
+    fn positions_of<'a>(&'a self, indices: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+        indices.iter().filter_map(|index| self.members.iter().position(|member| member == index))
+    }
+}

@@ -1,0 +1,19 @@
+//! Clusters: groups of endpoints that serve the same, what they bear, and the connections to them.
+//!
+//! [`Cluster`] is what all workers share: endpoints with their load, limits. [`LocalCluster`] is one
+//! worker's side of it: its pools of connections, its subsets.
+//!
+//! Retry budgets, ejection, health checks and discovery take their places here: `endpoint.rs` holds what is
+//! known of an endpoint, `local.rs` decides which ones may be picked.
+
+mod connect;
+mod endpoint;
+mod local;
+mod pool;
+mod shared;
+
+pub use connect::{Connected, Resolved};
+pub use endpoint::{Endpoint, Target};
+pub use local::{Labels, LocalCluster, Picked};
+pub use pool::{Checkout, H1Connection, H2Connection};
+pub use shared::{Bound, Cluster, Permit};

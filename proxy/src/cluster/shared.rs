@@ -1,0 +1,124 @@
+//! [`Cluster`]: what all workers share of a group of endpoints.
+
+use std::{sync::Arc, time::Duration};
+
+use weir_balance::{Algorithm, Limit, Picker};
+use weir_config::checked;
+
+use super::{Endpoint, connect::Resolved};
+use crate::{telemetry::metrics::ClusterMetrics, tls::ClientTls};
+
+/// What an endpoint is taken for that has not answered yet, and how long a latency is remembered: shown by
+/// the admin API whichever the balancer.
+const DEFAULT_RTT: Duration = Duration::from_millis(30);
+const DEFAULT_DECAY: Duration = Duration::from_secs(10);
+
+/// A cluster. Lives on across configurations that do not change it.
+pub struct Cluster {
+    /// What it was made from; equal config means the cluster is kept.
+    pub config: checked::Cluster,
+    /// In config's order.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// Chooses among all endpoints.
+    pub picker: Picker,
+    /// How connections are secured.
+    pub tls: Option<ClientTls>,
+    /// Exchanges under way.
+    pub requests: Limit,
+    /// Exchanges that wait for a connection.
+    pub pending: Limit,
+    /// Open connections.
+    pub connections: Limit,
+    /// What is counted.
+    pub metrics: Arc<ClusterMetrics>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("name", self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Builds a cluster of resolved endpoints.
+    pub fn new(
+        config: checked::Cluster,
+        resolved: Vec<Resolved>,
+        tls: Option<ClientTls>,
+        metrics: Arc<ClusterMetrics>,
+    ) -> Self {
+        let (default_rtt, decay) = match config.balancer {
+            checked::Balancer::PeakEwma { decay, default_rtt } => (default_rtt, decay),
+            _ => (DEFAULT_RTT, DEFAULT_DECAY),
+        };
+        let endpoints: Vec<_> =
+            resolved.into_iter().map(|r| Arc::new(Endpoint::new(r, default_rtt, decay))).collect();
+        Self {
+            picker: Picker::new(algorithm(&config.balancer), &endpoints),
+            endpoints,
+            tls,
+            requests: Limit::new(config.limits.requests),
+            pending: Limit::new(config.limits.pending),
+            connections: Limit::new(config.limits.connections),
+            metrics,
+            config,
+        }
+    }
+
+    /// The name in config, logs and metrics.
+    pub fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+}
+
+pub(super) fn algorithm(balancer: &checked::Balancer) -> Algorithm {
+    match balancer {
+        checked::Balancer::RoundRobin => Algorithm::RoundRobin,
+        checked::Balancer::Random => Algorithm::Random,
+        checked::Balancer::LeastRequest => Algorithm::LeastRequest,
+        checked::Balancer::PeakEwma { .. } => Algorithm::PeakEwma,
+        checked::Balancer::RingHash => Algorithm::RingHash,
+        checked::Balancer::Maglev => Algorithm::Maglev,
+    }
+}
+
+/// Which of a cluster's limits a [`Permit`] counts against.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    /// `limits.requests`.
+    Requests,
+    /// `limits.pending`.
+    Pending,
+    /// `limits.connections`.
+    Connections,
+}
+
+/// A place within a limit, given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    cluster: Arc<Cluster>,
+    bound: Bound,
+}
+
+impl Permit {
+    /// Takes a place; none = the limit is reached.
+    pub fn acquire(cluster: &Arc<Cluster>, bound: Bound) -> Option<Self> {
+        cluster.limit(bound).try_acquire().then(|| Self { cluster: Arc::clone(cluster), bound })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.cluster.limit(self.bound).release();
+    }
+}
+
+impl Cluster {
+    fn limit(&self, bound: Bound) -> &Limit {
+        match bound {
+            Bound::Requests => &self.requests,
+            Bound::Pending => &self.pending,
+            Bound::Connections => &self.connections,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! A caller's HTTP/1.1 connection: one exchange after the other, and little memory in between.
+
+use std::{
+    future::poll_fn,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    exchange::{self, failure_head},
+    h1::{BadRequest, Connection, Framing, HeadLimits, Parsed, Scan, parse_request, write_response},
+    incoming::Incoming,
+    outgoing::H1Outgoing,
+    reply::Reply,
+};
+use crate::{
+    error::{Error, Failure},
+    message::{ConnectionInfo, Known, Method, ResponseHead, Version},
+    snapshot::{Heads, LocalListener, LocalState},
+    stream::{Buffer, Deadline, Elapsed, Io},
+    telemetry::{
+        access_log::{Flags, Record},
+        metrics::{CodeClass, LocalReply},
+    },
+    worker::Waiter,
+};
+
+/// An unread body up to this size is read and dropped to keep the connection.
+const DRAINED: usize = 256 * 1024;
+/// How long to wait for it, and for a caller to take a last answer in.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What ended the wait for a request.
+enum Waited {
+    Request(Parsed),
+    /// Nothing more will come, or nothing shall.
+    Over,
+    Bad(Failure, &'static str),
+}
+
+/// Serves a connection until it ends. `buffer` holds what was read of it already.
+pub async fn serve(
+    state: &Rc<LocalState>,
+    connection: &Arc<ConnectionInfo>,
+    io: &Io,
+    mut buffer: Buffer,
+    mut listener: Rc<LocalListener>,
+    closing: &mut Waiter,
+) {
+    let mut deadline = Deadline::new();
+    let mut served = 0u64;
+    loop {
+        let mut heads = state.take_heads();
+        let waited =
+            await_head(state, io, &listener, &mut buffer, &mut heads, &mut deadline, closing, served).await;
+        let parsed = match waited {
+            Waited::Request(parsed) => parsed,
+            Waited::Over => {
+                state.give_heads(heads);
+                break;
+            }
+            Waited::Bad(failure, detail) => {
+                refuse(state, connection, io, &listener, &Error::new(failure, detail)).await;
+                state.give_heads(heads);
+                linger(io, &mut buffer, &mut deadline).await;
+                break;
+            }
+        };
+        let snapshot = state.snapshot();
+        if let Some(current) = snapshot.listener(&connection.listener) {
+            listener = Rc::clone(current);
+        }
+        served += 1;
+        let last = listener.plan.config.limits.requests.is_some_and(|most| served >= most);
+        let close = !parsed.keep_alive || last || closing.is_raised();
+        // Boxed, so that an idle connection does not hold the memory of an exchange.
+        let exchange = Box::pin(one(
+            state,
+            connection,
+            io,
+            &listener,
+            snapshot,
+            heads,
+            &mut buffer,
+            parsed,
+            close,
+            &mut deadline,
+        ));
+        if !exchange.await {
+            break;
+        }
+    }
+    state.worker.buffers.give(buffer);
+    deadline.set_after(LINGER);
+    let _ = deadline.bound(io.shutdown()).await;
+}
+
+/// One exchange. Says whether the connection can serve another one.
+#[expect(clippy::too_many_arguments, reason = "the parts of a connection, each borrowed for one exchange")]
+async fn one(
+    state: &Rc<LocalState>,
+    connection: &Arc<ConnectionInfo>,
+    io: &Io,
+    listener: &Rc<LocalListener>,
+    snapshot: Rc<crate::snapshot::LocalSnapshot>,
+    mut heads: Box<Heads>,
+    buffer: &mut Buffer,
+    parsed: Parsed,
+    close: bool,
+    deadline: &mut Deadline,
+) -> bool {
+    let request = &mut heads.request.head;
+    request.fields.strip_hop_by_hop(false);
+    request.fields.remove_known(Known::Expect);
+    let version = request.version;
+    let tunnel = request.method == Method::Connect;
+    let mut body = Incoming::h1(io, buffer, parsed.framing);
+    if parsed.expect_continue && version == Version::Http11 {
+        body.invite_first();
+    }
+    let out = state.worker.buffers.take_output();
+    let mut reply = Reply::h1(H1Outgoing::new(io, out), version, close || tunnel);
+    let whole = exchange::run(
+        state,
+        connection,
+        Rc::clone(listener),
+        snapshot,
+        heads,
+        &mut body,
+        &mut reply,
+        deadline,
+    )
+    .await;
+    let close = reply.close;
+    let begun = reply.begun();
+    if let Some(out) = reply.into_output() {
+        state.worker.buffers.give_output(out);
+    }
+    if !whole {
+        if begun {
+            io.reset_on_close();
+        }
+        return false;
+    }
+    // A caller who still waits to be invited may or may not send its body: only closing is clear.
+    let reusable = !close && !body.awaits_invitation() && drain(&mut body, deadline).await;
+    if !reusable && !body.is_over() {
+        let mut rest = Buffer::default();
+        linger(io, &mut rest, deadline).await;
+    }
+    reusable
+}
+
+/// Waits for a request's head: as long as the connection may idle for its first byte, then as long as a head
+/// may take.
+#[expect(clippy::too_many_arguments, reason = "the parts of a connection, each borrowed for the wait")]
+async fn await_head(
+    state: &LocalState,
+    io: &Io,
+    listener: &LocalListener,
+    buffer: &mut Buffer,
+    heads: &mut Heads,
+    deadline: &mut Deadline,
+    closing: &mut Waiter,
+    served: u64,
+) -> Waited {
+    let limits = &listener.plan.config.limits;
+    let head_limits = HeadLimits { bytes: limits.head, fields: limits.fields };
+    let mut scan = Scan::default();
+    if buffer.is_empty() {
+        // The memory goes back while nothing is there.
+        state.worker.buffers.give(std::mem::take(buffer));
+        deadline.set_after(if served == 0 { limits.head_timeout } else { limits.idle_timeout });
+        let ready = deadline.bound(poll_fn(|cx| {
+            if closing.poll(cx).is_ready() && served > 0 {
+                return Poll::Ready(false);
+            }
+            io.poll_readable(cx).map(|ready| ready.is_ok())
+        }));
+        if !matches!(ready.await, Ok(true)) {
+            return Waited::Over;
+        }
+        *buffer = state.worker.buffers.take();
+    }
+    let mut timed = false;
+    loop {
+        if !buffer.is_empty() {
+            match parse_request(buffer.data(), &mut scan, head_limits, &mut heads.request.head) {
+                Ok(Some(parsed)) => {
+                    buffer.consume(parsed.head_len);
+                    return Waited::Request(parsed);
+                }
+                Ok(None) => {}
+                Err(bad) => return Waited::Bad(failure_of(bad), bad.reason()),
+            }
+        }
+        if !timed && !buffer.is_empty() {
+            deadline.set_after(limits.head_timeout);
+            timed = true;
+        }
+        match deadline.bound(io.read(buffer, 1)).await {
+            Ok(Ok(0)) | Ok(Err(_)) => return Waited::Over,
+            Ok(Ok(_)) => {}
+            Err(Elapsed) if buffer.is_empty() => return Waited::Over,
+            Err(Elapsed) => return Waited::Bad(Failure::HeadTimeout, ""),
+        }
+    }
+}
+
+fn failure_of(bad: BadRequest) -> Failure {
+    match bad.status() {
+        414 => Failure::TargetTooLong,
+        417 => Failure::ExpectationFailed,
+        431 => Failure::HeadTooLarge,
+        501 => Failure::UnknownCoding,
+        505 => Failure::UnknownVersion,
+        _ => Failure::BadRequest,
+    }
+}
+
+/// Answers what is no request; the connection closes.
+async fn refuse(
+    state: &LocalState,
+    connection: &ConnectionInfo,
+    io: &Io,
+    listener: &LocalListener,
+    error: &Error,
+) {
+    let worker = state.worker.index;
+    let metrics = &listener.plan.metrics;
+    let mut head = ResponseHead::new(400);
+    let body = failure_head(error, &mut head);
+    head.fields.push(Known::Date.as_str(), state.date.borrow_mut().at(SystemTime::now()));
+    let mut out = state.worker.buffers.take_output();
+    write_response(&mut out, &head, Framing::Length(body.len() as u64), Connection::Close);
+    out.extend_from_slice(&body);
+    let sent = tokio::time::timeout(LINGER, io.write_all(&out)).await;
+    state.worker.buffers.give_output(out);
+    metrics.requests.one(worker, CodeClass::of(head.status));
+    state.shared.metrics.process.local_replies.one(worker, LocalReply::of(error.failure));
+    if let Some(log) = &state.access_log {
+        log.borrow_mut().log(&Record {
+            time_unix_ms: crate::clock::unix_ms(),
+            listener: &listener.plan.config.name,
+            peer: connection.peer.map(|peer| peer.ip().to_canonical()),
+            identity: connection.identity.as_deref(),
+            protocol: Version::Http11.as_str(),
+            status: head.status,
+            reason: Some(error.failure.reason()),
+            flags: Flags { downstream_aborted: !matches!(sent, Ok(Ok(()))), ..Flags::default() },
+            ..Record::default()
+        });
+    }
+}
+
+/// Reads what is left of a small body. False: it is not small, or late.
+async fn drain(body: &mut Incoming<'_>, deadline: &mut Deadline) -> bool {
+    if body.is_over() {
+        return true;
+    }
+    let mut left = DRAINED;
+    deadline.set_after(LINGER);
+    let drained = deadline.bound(async {
+        while let Ok(true) = poll_fn(|cx| body.poll_fill(cx)).await {
+            let n = body.data().len();
+            body.consume(n);
+            if n > left {
+                return;
+            }
+            left -= n;
+        }
+    });
+    drained.await.is_ok() && body.is_over()
+}
+
+/// Closing at once with bytes unread would reset the connection, and the caller might lose the answer
+/// (RFC 9112 9.6): say that we are done, and read on for a moment.
+async fn linger(io: &Io, buffer: &mut Buffer, deadline: &mut Deadline) {
+    deadline.set_after(LINGER);
+    let _ = deadline
+        .bound(async {
+            if io.shutdown().await.is_err() {
+                return;
+            }
+            let mut left = DRAINED;
+            while let Ok(n) = io.read(buffer, 1).await {
+                buffer.consume(buffer.len());
+                if n == 0 || n > left {
+                    return;
+                }
+                left -= n;
+            }
+        })
+        .await;
+}

@@ -1,0 +1,162 @@
+//! Admit: what is true of every request before any policy sees it.
+
+use std::{rc::Rc, sync::Arc};
+
+use weir_config::checked::Forwarded;
+
+use super::{Exchange, Seats, SoFar, Transfer};
+use crate::{
+    message::{ConnectionInfo, Fields, Known, RequestHead, RequestId},
+    snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
+};
+
+impl<'w> Exchange<'w> {
+    pub(super) fn admit(
+        state: &'w Rc<LocalState>,
+        connection: &Arc<ConnectionInfo>,
+        listener: Rc<LocalListener>,
+        snapshot: Rc<LocalSnapshot>,
+        mut heads: Box<Heads>,
+        transfer: &'w Transfer,
+    ) -> Self {
+        let worker = &state.worker;
+        let request = &mut heads.request;
+        let given = request.head.fields.get_known(Known::XRequestId).and_then(RequestId::adopt);
+        request.id = given.unwrap_or_else(|| {
+            let id = RequestId::random(worker.random(), worker.random());
+            request.head.fields.set(Known::XRequestId.as_str(), id.as_str().as_bytes());
+            id
+        });
+        forwarded(&mut request.head, connection, listener.plan.config.forwarded);
+        via(&mut request.head);
+        request.connection = Some(Arc::clone(connection));
+        listener.plan.metrics.requests_active.up(worker.index);
+        Self {
+            id: worker.next_exchange(),
+            begun: worker.clock.now(),
+            state,
+            snapshot,
+            listener,
+            heads,
+            seats: Seats::new(),
+            sofar: SoFar::default(),
+            transfer,
+        }
+    }
+}
+
+/// Says who asked, for whom, and how: `X-Forwarded-*`, and `Forwarded` (RFC 7239) where it is in use.
+fn forwarded(head: &mut RequestHead, connection: &ConnectionInfo, mode: Forwarded) {
+    let peer = &*connection.peer_text;
+    let scheme = connection.scheme.as_str();
+    match mode {
+        Forwarded::Keep => return,
+        Forwarded::Replace => {
+            for known in [Known::Forwarded, Known::XForwardedFor, Known::XForwardedPort, Known::XRealIp] {
+                head.fields.remove_known(known);
+            }
+            head.fields.set(Known::XForwardedFor.as_str(), peer.as_bytes());
+            head.fields.set(Known::XForwardedProto.as_str(), scheme.as_bytes());
+        }
+        Forwarded::Append => {
+            extend(&mut head.fields, Known::XForwardedFor, peer);
+            if head.fields.get_known(Known::XForwardedProto).is_none() {
+                head.fields.set(Known::XForwardedProto.as_str(), scheme.as_bytes());
+            }
+            if head.fields.get_known(Known::Forwarded).is_some() {
+                let node = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
+                extend(&mut head.fields, Known::Forwarded, &format!("for={node};proto={scheme}"));
+            }
+            if head.fields.get_known(Known::XForwardedHost).is_some() {
+                return;
+            }
+        }
+    }
+    // The copy ends the borrow of the head; authorities are short.
+    let authority: smallvec::SmallVec<[u8; 64]> = head.authority().as_bytes().into();
+    if authority.is_empty() {
+        head.fields.remove_known(Known::XForwardedHost);
+    } else {
+        head.fields.set(Known::XForwardedHost.as_str(), &authority);
+    }
+}
+
+/// Adds an element to a list field.
+fn extend(fields: &mut Fields, known: Known, element: &str) {
+    let mut list = Vec::new();
+    if fields.joined(known.as_str(), &mut list) {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(element.as_bytes());
+    fields.set(known.as_str(), &list);
+}
+
+/// RFC 9110 7.6.3: a gateway names itself to the origin.
+fn via(head: &mut RequestHead) {
+    let version = head.version.as_str();
+    let mut element = [0u8; 8];
+    element[..3].copy_from_slice(version.as_bytes());
+    element[3..].copy_from_slice(b" weir");
+    head.fields.append(Known::Via.as_str(), &element);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Scheme;
+
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        let mut head = RequestHead::new();
+        assert!(head.set_authority(b"a.example"));
+        for (name, value) in fields {
+            assert!(head.fields.push(name, value.as_bytes()));
+        }
+        head
+    }
+
+    fn after(mode: Forwarded, fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut connection = ConnectionInfo::plain("web".into(), Some(([192, 0, 2, 7], 4000).into()));
+        connection.scheme = Scheme::Https;
+        let mut head = head(fields);
+        forwarded(&mut head, &connection, mode);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut all: Vec<_> = head.fields.iter().map(|(n, v)| (n.to_owned(), text(v))).collect();
+        all.sort();
+        all
+    }
+
+    fn pairs(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn an_edge_believes_nothing_that_callers_say_of_themselves() {
+        let sent =
+            [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1")];
+        let expected = [
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-host", "a.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert_eq!(after(Forwarded::Replace, &sent), pairs(&expected));
+    }
+
+    #[test]
+    fn behind_another_proxy_lists_grow_and_the_rest_stays() {
+        let sent =
+            [("x-forwarded-for", "10.0.0.1"), ("forwarded", "for=10.0.0.1"), ("x-forwarded-proto", "http")];
+        let expected = [
+            ("forwarded", "for=10.0.0.1, for=192.0.2.7;proto=https"),
+            ("x-forwarded-for", "10.0.0.1, 192.0.2.7"),
+            ("x-forwarded-host", "a.example"),
+            ("x-forwarded-proto", "http"),
+        ];
+        assert_eq!(after(Forwarded::Append, &sent), pairs(&expected));
+    }
+
+    #[test]
+    fn kept_fields_are_not_touched() {
+        let sent = [("x-forwarded-for", "10.0.0.1")];
+        assert_eq!(after(Forwarded::Keep, &sent), pairs(&sent));
+    }
+}

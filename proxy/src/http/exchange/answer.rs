@@ -1,0 +1,148 @@
+//! Answers that no endpoint gave: a filter's own, and the proxy's for what failed.
+
+use super::{Answer, Exchange, Local, Stop};
+use crate::{
+    error::{Error, Failure},
+    http::{
+        outgoing::SendError,
+        reply::{Length, Reply},
+    },
+    message::{Known, KnownSet, Method, ResponseHead},
+    stream::Deadline,
+};
+
+/// Fields that a filter's reply cannot set: they frame the message.
+const FRAMING: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::KeepAlive,
+    Known::ProxyConnection,
+    Known::Te,
+    Known::Trailer,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
+impl Exchange<'_> {
+    /// Answers in the origin's place. The filters review this response as any other, unless one of them
+    /// is what failed.
+    pub(super) async fn answer_locally(
+        &mut self,
+        stop: Stop,
+        reply: &mut Reply<'_>,
+        deadline: &mut Deadline,
+    ) -> bool {
+        let answer = match self.local_head(stop) {
+            Some(answer) => answer,
+            None => return false,
+        };
+        let reviewed = match &self.sofar.local {
+            Some(Local::Failure(error)) if error.failure == Failure::FilterFault => Ok(None),
+            _ => self.review(Length::Known(answer.len() as u64)),
+        };
+        let body = match reviewed {
+            Ok(None) => answer,
+            Ok(Some(replaced)) => replaced.body,
+            Err(stop) => match self.local_head(stop) {
+                Some(body) => body,
+                None => return false,
+            },
+        };
+        let silence = self.listener.plan.config.limits.body_timeout;
+        deadline.set_after(silence);
+        match deadline.bound(self.send_local(&body, reply)).await {
+            Ok(Ok(())) => true,
+            _ => {
+                self.sofar.aborted = Some(Failure::DownstreamAborted);
+                reply.abort();
+                false
+            }
+        }
+    }
+
+    /// Fills the response's head and gives its body; none if nobody is there to answer.
+    fn local_head(&mut self, stop: Stop) -> Option<Vec<u8>> {
+        match stop {
+            Stop::Answer(answer) => {
+                answer.fill(&mut self.heads.response);
+                let Answer { by, body, reason, .. } = answer;
+                self.sofar.local = Some(Local::Filter(by, reason));
+                Some(body)
+            }
+            Stop::Failed(error) => {
+                let status = error.failure.consequence().status;
+                if status == 0 {
+                    self.sofar.aborted = Some(error.failure);
+                    return None;
+                }
+                let body = failure_head(&error, &mut self.heads.response);
+                self.sofar.local = Some(Local::Failure(error));
+                Some(body)
+            }
+        }
+    }
+
+    /// A filter replaced the response that an endpoint gave.
+    pub(super) async fn send_answer(&mut self, answer: Answer, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        let Answer { by, body, reason, .. } = answer;
+        self.sofar.local = Some(Local::Filter(by, reason));
+        self.send_local(&body, reply).await.map_err(|_| Failure::DownstreamAborted.into())
+    }
+
+    async fn send_local(&mut self, body: &[u8], reply: &mut Reply<'_>) -> Result<(), SendError> {
+        let head = &mut self.heads.response;
+        if head.fields.get_known(Known::Date).is_none() {
+            let mut date = self.state.date.borrow_mut();
+            head.fields.push(Known::Date.as_str(), date.at(std::time::SystemTime::now()));
+        }
+        let bodiless = self.heads.request.head.method == Method::Head || matches!(head.status, 204 | 304);
+        self.sofar.status = head.status;
+        if bodiless {
+            if head.status != 204 && head.status != 304 {
+                head.fields.set(Known::ContentLength.as_str(), body.len().to_string().as_bytes());
+            }
+            reply.begin(head, Length::None)?;
+            return reply.body().end(None).await;
+        }
+        reply.begin(head, Length::Known(body.len() as u64))?;
+        if !body.is_empty() {
+            reply.body().data(body).await?;
+            self.transfer.sent.bytes.set(body.len() as u64);
+        }
+        reply.body().end(None).await
+    }
+}
+
+impl Answer {
+    /// Makes this the response's head.
+    pub(super) fn fill(&self, head: &mut ResponseHead) {
+        head.clear();
+        head.status = self.status;
+        for (name, value) in &self.fields {
+            if !FRAMING.contains(Known::of(name)) {
+                head.fields.push(name, value);
+            }
+        }
+    }
+}
+
+/// The head and the body of the proxy's own answer to a failure: a line for people, `Proxy-Status` for
+/// programs (RFC 9209).
+pub(in crate::http) fn failure_head(error: &Error, head: &mut ResponseHead) -> Vec<u8> {
+    let row = error.failure.consequence();
+    head.clear();
+    head.status = row.status;
+    let mut status = format!("weir; error={}", row.proxy_status);
+    let detail: String =
+        error.detail.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\')).collect();
+    let detail = if detail.is_empty() { row.reason.to_owned() } else { format!("{}: {detail}", row.reason) };
+    status.push_str("; details=\"");
+    status.push_str(&detail);
+    status.push('"');
+    head.fields.push(Known::ProxyStatus.as_str(), status.as_bytes());
+    head.fields.push("content-type", b"text/plain; charset=utf-8");
+    if row.status == 503 {
+        head.fields.push(Known::RetryAfter.as_str(), b"1");
+    }
+    format!("{}\n", row.reason.replace('_', " ")).into_bytes()
+}

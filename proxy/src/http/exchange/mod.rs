@@ -1,0 +1,175 @@
+//! One exchange, from a request's head to the account of it. This file is the story; each step lives in the
+//! file that has its name.
+//!
+//! ```text
+//! admit     request id, forwarded fields, limits
+//! decide    the chain, in order: may answer, may ask and resume, may hold the body
+//! attempt*  pick an endpoint, check a connection out, send, await the head
+//! review    the chain, in reverse order
+//! reply     head out, body streamed
+//! account   the chain's on-complete; metrics, access log - exactly once
+//! ```
+
+mod account;
+mod admit;
+mod answer;
+mod attempt;
+mod decide;
+mod review;
+mod timing;
+mod watch;
+
+pub(super) use answer::failure_head;
+
+use std::{rc::Rc, sync::Arc};
+
+use smallvec::SmallVec;
+use weir_config::checked::ClusterId;
+
+use super::{incoming::Incoming, pump::Progress, reply::Reply};
+use crate::{
+    chain::LocalFilter,
+    clock::Nanos,
+    cluster::Endpoint,
+    error::{Error, Failure},
+    message::{ConnectionInfo, RequestHead},
+    snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
+    stream::Deadline,
+};
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange<'w> {
+    state: &'w Rc<LocalState>,
+    snapshot: Rc<LocalSnapshot>,
+    listener: Rc<LocalListener>,
+    /// Its number in hooks.
+    id: u64,
+    begun: Nanos,
+    heads: Box<Heads>,
+    seats: Seats,
+    sofar: SoFar,
+    /// Outside of the exchange, so that both sides of an attempt can write to it.
+    transfer: &'w Transfer,
+}
+
+/// Filters that saw the request, in order of the chain.
+type Seats = SmallVec<[Seat; 4]>;
+
+/// A filter's place in an exchange.
+#[derive(Debug)]
+struct Seat {
+    /// The generation that decided.
+    filter: Rc<LocalFilter>,
+    memo: u64,
+    /// It passed the request, so it hears of the end.
+    passed: bool,
+}
+
+/// What happened so far; what the account is made of.
+#[derive(Debug, Default)]
+struct SoFar {
+    /// Status that went downstream; 0 before.
+    status: u16,
+    /// Why the proxy answered itself.
+    local: Option<Local>,
+    aborted: Option<Failure>,
+    cluster: Option<ClusterId>,
+    endpoint: Option<Arc<Endpoint>>,
+    attempts: u8,
+    upstream: Nanos,
+}
+
+/// What moved, in both directions.
+#[derive(Debug, Default)]
+struct Transfer {
+    /// Of the request's body.
+    received: Progress,
+    /// Of the response's body.
+    sent: Progress,
+}
+
+/// Who answered in the origin's place.
+#[derive(Debug)]
+enum Local {
+    /// The proxy.
+    Failure(Error),
+    /// A filter, with its reason.
+    Filter(Rc<LocalFilter>, Box<str>),
+}
+
+/// Why an exchange does not go on to an endpoint, or not any further.
+#[derive(Debug)]
+enum Stop {
+    /// A filter answers.
+    Answer(Answer),
+    /// Something failed.
+    Failed(Error),
+}
+
+/// A filter's own reply, checked.
+#[derive(Debug)]
+struct Answer {
+    by: Rc<LocalFilter>,
+    status: u16,
+    fields: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    reason: Box<str>,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs one exchange to its end. `heads` holds the request's head; the response goes to `reply`.
+///
+/// Says whether the exchange ended well enough for its connection to serve another one; the body may
+/// still have bytes to come.
+pub async fn run(
+    state: &Rc<LocalState>,
+    connection: &Arc<ConnectionInfo>,
+    listener: Rc<LocalListener>,
+    snapshot: Rc<LocalSnapshot>,
+    heads: Box<Heads>,
+    body: &mut Incoming<'_>,
+    reply: &mut Reply<'_>,
+    deadline: &mut Deadline,
+) -> bool {
+    let transfer = Transfer::default();
+    let mut exchange = Exchange::admit(state, connection, listener, snapshot, heads, &transfer);
+    let decided = exchange.decide(body, deadline).await;
+    let stop = match decided {
+        Ok(()) => exchange.forward(body, reply, deadline).await,
+        Err(stop) => Err(stop),
+    };
+    match stop {
+        Ok(()) => true,
+        Err(stop) if reply.begun() => exchange.break_off(stop, reply),
+        Err(stop) => exchange.answer_locally(stop, reply, deadline).await,
+    }
+}
+
+impl Exchange<'_> {
+    fn request(&self) -> &RequestHead {
+        &self.heads.request.head
+    }
+
+    /// The head of a response is under way: whatever goes wrong now can only break it off.
+    fn break_off(&mut self, stop: Stop, reply: &mut Reply<'_>) -> bool {
+        let failure = match stop {
+            Stop::Failed(error) => error.failure,
+            Stop::Answer(_) => Failure::UpstreamAborted,
+        };
+        self.sofar.aborted = Some(failure);
+        reply.abort();
+        false
+    }
+}

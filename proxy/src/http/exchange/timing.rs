@@ -1,0 +1,81 @@
+//! The clock of an attempt: one deadline that means another thing in each phase.
+//!
+//! While the request goes out and while the response comes in, silence is bounded. Between the two, the
+//! exchange's own time runs: from its begin if the request was there at once, else from the request's end,
+//! so that a large upload is not cut off for being large.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Transfer;
+use crate::{error::Failure, stream::Deadline};
+
+/// See the module.
+pub(super) struct Timing<'d> {
+    deadline: &'d mut Deadline,
+    ends: Instant,
+    timeout: Duration,
+    silence: Duration,
+    phase: Option<Phase>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Request,
+    Waiting,
+    Response,
+}
+
+impl<'d> Timing<'d> {
+    pub(super) fn new(
+        deadline: &'d mut Deadline,
+        ends: Instant,
+        timeout: Duration,
+        silence: Duration,
+    ) -> Self {
+        Self { deadline, ends, timeout, silence, phase: None }
+    }
+
+    /// Ready with what took too long.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        uploaded: bool,
+        answered: bool,
+        transfer: &Transfer,
+    ) -> Poll<Failure> {
+        let phase = match (answered, uploaded) {
+            (true, _) => Phase::Response,
+            (false, true) => Phase::Waiting,
+            (false, false) => Phase::Request,
+        };
+        if self.phase != Some(phase) {
+            self.enter(phase);
+        }
+        loop {
+            if self.deadline.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let moved = transfer.received.moved.take() | transfer.sent.moved.take();
+            match phase {
+                Phase::Waiting => return Poll::Ready(Failure::ExchangeTimeout),
+                _ if moved => self.deadline.set_after(self.silence),
+                Phase::Request => return Poll::Ready(Failure::BodyTimeout),
+                Phase::Response => return Poll::Ready(Failure::UpstreamAborted),
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        match (self.phase, phase) {
+            (None, Phase::Waiting) => self.deadline.set(Some(self.ends)),
+            (_, Phase::Waiting) => self.deadline.set_after(self.timeout),
+            (_, Phase::Request | Phase::Response) => self.deadline.set_after(self.silence),
+        }
+        self.phase = Some(phase);
+    }
+}

@@ -1,0 +1,88 @@
+//! Watch: tells the balancer and the metrics how an attempt went, exactly once.
+
+use std::{sync::Arc, time::Duration};
+
+use weir_balance::Ended;
+
+use super::Stop;
+use crate::{
+    clock::{Clock, Nanos},
+    cluster::{Cluster, Endpoint},
+    error::Failure,
+    message::{Known, ResponseHead},
+    telemetry::metrics::Attempted,
+    worker::Worker,
+};
+
+/// An attempt under observation. Dropped without a word, it was given up.
+pub(super) struct Watch {
+    cluster: Arc<Cluster>,
+    endpoint: Arc<Endpoint>,
+    worker: usize,
+    clock: Clock,
+    begun: Nanos,
+    ended: Option<Ended>,
+}
+
+impl Watch {
+    pub(super) fn begin(worker: &Worker, cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>) -> Self {
+        endpoint.load.begin();
+        Self {
+            cluster: Arc::clone(cluster),
+            endpoint: Arc::clone(endpoint),
+            worker: worker.index,
+            clock: worker.clock,
+            begun: worker.clock.now(),
+            ended: None,
+        }
+    }
+
+    /// The head of the response is there. Answers how long it took.
+    pub(super) fn answered(&mut self, head: &ResponseHead) -> Nanos {
+        let took = self.clock.now().saturating_sub(self.begun);
+        self.ended = Some(if turned_away(head) {
+            Ended::Refused { hold: retry_after(head) }
+        } else {
+            Ended::Answered { rtt: Duration::from_nanos(took) }
+        });
+        self.cluster.metrics.duration.observe_ns(self.worker, took);
+        took
+    }
+
+    /// There will be no response, for this reason.
+    pub(super) fn stopped(&mut self, stop: &Stop) {
+        let Stop::Failed(error) = stop else { return };
+        if error.failure != Failure::DownstreamAborted && self.ended.is_none() {
+            self.ended = Some(Ended::Failed);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        let after = Duration::from_nanos(now.saturating_sub(self.begun));
+        let ended = self.ended.unwrap_or(Ended::Cancelled { after });
+        self.endpoint.load.end(now, ended);
+        let result = match ended {
+            Ended::Answered { .. } | Ended::Refused { .. } => Attempted::Answered,
+            Ended::Failed => Attempted::Failed,
+            Ended::Cancelled { .. } => Attempted::Abandoned,
+        };
+        if result != Attempted::Abandoned {
+            self.endpoint.count(result == Attempted::Answered);
+        }
+        self.cluster.metrics.attempts.one(self.worker, result);
+    }
+}
+
+/// 429 (RFC 6585 4), or gRPC's RESOURCE_EXHAUSTED in a head without body.
+fn turned_away(head: &ResponseHead) -> bool {
+    head.status == 429 || head.fields.get_known(Known::GrpcStatus) == Some(b"8")
+}
+
+fn retry_after(head: &ResponseHead) -> Duration {
+    let seconds = head.fields.get_known(Known::RetryAfter);
+    let seconds = seconds.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0))
+}

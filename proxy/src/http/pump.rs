@@ -1,0 +1,61 @@
+//! Moving a body from where it arrives to where it goes.
+
+use std::{cell::Cell, future::poll_fn, task::Poll};
+
+use super::{
+    incoming::{BodyError, Incoming},
+    outgoing::{Outgoing, SendError},
+};
+
+/// Which side broke off.
+#[derive(Debug)]
+pub enum PumpError {
+    /// Where the body comes from.
+    Source(BodyError),
+    /// Where it goes.
+    Sink(SendError),
+}
+
+/// What has moved so far; read by timers and by the account.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of body.
+    pub bytes: Cell<u64>,
+    /// Something moved since a timer looked.
+    pub moved: Cell<bool>,
+}
+
+/// Moves all of `source` to `sink`, trailers included, and ends the message.
+///
+/// `most` bounds the body's bytes. When the source has nothing at the moment, what was gathered is
+/// flushed: a stream of small messages is never held back.
+pub async fn pump(
+    source: &mut Incoming<'_>,
+    sink: &mut Outgoing<'_>,
+    progress: &Progress,
+    most: u64,
+) -> Result<(), PumpError> {
+    loop {
+        let more = match poll_fn(|cx| Poll::Ready(source.poll_fill(cx))).await {
+            Poll::Ready(more) => more,
+            Poll::Pending => {
+                sink.flush().await.map_err(PumpError::Sink)?;
+                poll_fn(|cx| source.poll_fill(cx)).await
+            }
+        };
+        progress.moved.set(true);
+        if !more.map_err(PumpError::Source)? {
+            let trailers = source.take_trailers();
+            return sink.end(trailers.as_ref()).await.map_err(PumpError::Sink);
+        }
+        let n = source.data().len();
+        let bytes = progress.bytes.get() + n as u64;
+        if bytes > most {
+            return Err(PumpError::Source(BodyError::TooLarge));
+        }
+        progress.bytes.set(bytes);
+        sink.data(source.data()).await.map_err(PumpError::Sink)?;
+        source.consume(n);
+        progress.moved.set(true);
+    }
+}

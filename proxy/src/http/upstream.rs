@@ -1,0 +1,255 @@
+//! The endpoint's side of an attempt: sending the request's head, reading the response's.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    fields_h2::{map_from_fields, push_map},
+    h1::{BadResponse, Connection, Framing, HeadLimits, Scan, parse_response, write_request},
+    incoming::Incoming,
+    outgoing::{H1Outgoing, H2Outgoing, Outgoing},
+    reply::{Length, NEVER_IN_H2},
+};
+use crate::{
+    cluster::H2Connection,
+    error::{Error, Failure},
+    message::{Method, RequestHead, ResponseHead, Scheme, Version},
+    stream::{Buffer, Io},
+};
+
+/// A request that is about to go out, and where its response will come from.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    /// Takes the request's body.
+    pub sink: Outgoing<'a>,
+    /// Yields the response.
+    pub source: HeadSource<'a>,
+}
+
+/// Where a response's head comes from.
+#[derive(Debug)]
+pub enum HeadSource<'a> {
+    /// An HTTP/1.1 connection.
+    H1(H1Source<'a>),
+    /// An HTTP/2 stream.
+    H2(h2::client::ResponseFuture),
+}
+
+/// See [`HeadSource::H1`].
+#[derive(Debug)]
+pub struct H1Source<'a> {
+    io: &'a Io,
+    buffer: &'a mut Buffer,
+    scan: Scan,
+    limits: HeadLimits,
+    method: Method,
+    /// Something was heard on the connection since the request was sent.
+    heard: bool,
+}
+
+/// What a response's head says about its body and its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Meta {
+    /// How the body is delimited, for HTTP/1.1.
+    pub framing: Framing,
+    /// How long the body is.
+    pub length: Length,
+    /// The connection can carry another request afterwards.
+    pub keep_alive: bool,
+}
+
+/// Why there is no response's head.
+#[derive(Debug)]
+pub enum HeadError {
+    /// The connection ended or failed before the first byte of the response.
+    Silent(io::Error),
+    /// In the middle of the head.
+    Cut(io::Error),
+    /// It is not legal.
+    Bad(BadResponse),
+    /// HTTP/2 failed.
+    H2(h2::Error),
+}
+
+impl HeadError {
+    /// What it means for the exchange.
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Silent(error) | Self::Cut(error) => Error::with(Failure::UpstreamClosed, error.to_string()),
+            Self::Bad(BadResponse::HeadTooLarge | BadResponse::TooManyFields) => {
+                Failure::UpstreamHeadTooLarge.into()
+            }
+            Self::Bad(bad) => Error::new(Failure::UpstreamProtocol, bad.reason()),
+            Self::H2(error) if error.is_io() || error.is_go_away() => {
+                Error::with(Failure::UpstreamClosed, error.to_string())
+            }
+            Self::H2(error) => Error::with(Failure::UpstreamProtocol, error.to_string()),
+        }
+    }
+
+    /// Whether the endpoint certainly did not begin to work on the request (RFC 9113 8.7).
+    pub fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::H2(error) => error.reason() == Some(h2::Reason::REFUSED_STREAM),
+            _ => false,
+        }
+    }
+}
+
+impl<'a> Sent<'a> {
+    /// Prepares a request on an HTTP/1.1 connection; the first flush of the sink sends it.
+    pub fn h1(
+        io: &'a Io,
+        buffer: &'a mut Buffer,
+        mut out: Vec<u8>,
+        head: &RequestHead,
+        framing: Framing,
+        limits: HeadLimits,
+    ) -> Self {
+        out.clear();
+        write_request(&mut out, head, framing, Connection::Implied);
+        let mut sink = H1Outgoing::new(io, out);
+        sink.begin_body(framing);
+        let source =
+            H1Source { io, buffer, scan: Scan::default(), limits, method: head.method.clone(), heard: false };
+        Self { sink: Outgoing::H1(sink), source: HeadSource::H1(source) }
+    }
+
+    /// Opens a stream with the request's head.
+    pub async fn h2(
+        connection: &mut H2Connection,
+        head: &RequestHead,
+        scheme: Scheme,
+        ends: bool,
+        length: Option<u64>,
+    ) -> Result<Self, h2::Error> {
+        let mut send = connection.send.clone().ready().await?;
+        let (response, stream) = send.send_request(h2_request(head, scheme, length)?, ends)?;
+        let sink = if ends { Outgoing::Ended } else { Outgoing::H2(H2Outgoing::new(stream)) };
+        Ok(Self { sink, source: HeadSource::H2(response) })
+    }
+}
+
+fn h2_request(
+    head: &RequestHead,
+    scheme: Scheme,
+    length: Option<u64>,
+) -> Result<http::Request<()>, h2::Error> {
+    let malformed = |_| h2::Error::from(h2::Reason::PROTOCOL_ERROR);
+    let mut request = http::Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() =
+        http::Method::from_bytes(head.method.as_str().as_bytes()).map_err(|_| h2::Reason::PROTOCOL_ERROR)?;
+    let path = if head.path_and_query().is_empty() { "/" } else { head.path_and_query() };
+    *request.uri_mut() = http::Uri::builder()
+        .scheme(scheme.as_str())
+        .authority(head.authority())
+        .path_and_query(path)
+        .build()
+        .map_err(malformed)?;
+    *request.headers_mut() = map_from_fields(&head.fields, NEVER_IN_H2);
+    if let Some(length) = length {
+        request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
+    }
+    Ok(request)
+}
+
+impl<'a> HeadSource<'a> {
+    /// Ready with the next head, interim or final.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<H1OrH2, HeadError>> {
+        match self {
+            Self::H1(h1) => h1.poll_head(cx, head).map_ok(H1OrH2::H1),
+            Self::H2(future) => {
+                let response = ready!(Pin::new(future).poll(cx)).map_err(HeadError::H2)?;
+                let (parts, stream) = response.into_parts();
+                head.clear();
+                head.status = parts.status.as_u16();
+                head.version = Version::Http2;
+                push_map(&mut head.fields, &parts.headers);
+                Poll::Ready(Ok(H1OrH2::H2(stream)))
+            }
+        }
+    }
+
+    /// Turns into the response's body after the final head.
+    pub fn into_body(self, found: H1OrH2, head: &ResponseHead, method: &Method) -> (Incoming<'a>, Meta) {
+        match (self, found) {
+            (Self::H1(h1), H1OrH2::H1(meta)) => (Incoming::h1(h1.io, h1.buffer, meta.framing), meta),
+            (_, H1OrH2::H2(stream)) => {
+                let none = *method == Method::Head || matches!(head.status, 204 | 304);
+                let length = match (none, stream.is_end_stream()) {
+                    (true, _) => Length::None,
+                    (false, true) => Length::Known(0),
+                    (false, false) => content_length(head).map_or(Length::Unknown, Length::Known),
+                };
+                let meta = Meta { framing: Framing::None, length, keep_alive: true };
+                (Incoming::h2(stream), meta)
+            }
+            (Self::H2(_), H1OrH2::H1(meta)) => (Incoming::held(Vec::new(), None), meta),
+        }
+    }
+}
+
+/// What [`HeadSource::poll_head`] found beside the head.
+#[derive(Debug)]
+pub enum H1OrH2 {
+    /// How an HTTP/1.1 body follows.
+    H1(Meta),
+    /// The stream's body.
+    H2(h2::RecvStream),
+}
+
+fn content_length(head: &ResponseHead) -> Option<u64> {
+    std::str::from_utf8(head.fields.get_known(crate::message::Known::ContentLength)?).ok()?.parse().ok()
+}
+
+impl H1Source<'_> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, head: &mut ResponseHead) -> Poll<Result<Meta, HeadError>> {
+        loop {
+            let parsed = if self.buffer.is_empty() {
+                None
+            } else {
+                parse_response(self.buffer.data(), &mut self.scan, self.limits, &self.method, head)
+                    .map_err(HeadError::Bad)?
+            };
+            if let Some(parsed) = parsed {
+                self.buffer.consume(parsed.head_len);
+                if parsed.tunnel {
+                    // Nobody asked for a switch of protocols.
+                    return Poll::Ready(Err(HeadError::Bad(BadResponse::Status)));
+                }
+                let length = match parsed.framing {
+                    Framing::None => Length::None,
+                    Framing::Length(length) => Length::Known(length),
+                    Framing::Chunked | Framing::UntilClose => Length::Unknown,
+                };
+                return Poll::Ready(Ok(Meta {
+                    framing: parsed.framing,
+                    length,
+                    keep_alive: parsed.keep_alive,
+                }));
+            }
+            let error = match ready!(self.io.poll_read(cx, self.buffer, 1)) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => {
+                    self.heard = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            return Poll::Ready(Err(if self.heard {
+                HeadError::Cut(error)
+            } else {
+                HeadError::Silent(error)
+            }));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Messages as both sides of an exchange know them, whatever HTTP version carried them.
+
+mod connection;
+mod request;
+mod route;
+
+pub use crate::http::{
+    fields::Fields,
+    head::{Method, RequestHead, ResponseHead, Scheme, Version},
+    known::{Known, KnownSet},
+    syntax::{legal_name, legal_value},
+};
+pub use connection::ConnectionInfo;
+pub use request::{Request, RequestId};
+pub use route::RouteChoice;

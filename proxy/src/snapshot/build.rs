@@ -1,0 +1,262 @@
+//! Building a snapshot: everything that can fail happens here, before anything changes.
+//!
+//! What config did not change is taken over from the snapshot before - clusters with their endpoints' load,
+//! filters with their instances, certificates - so that a reload costs what it changes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use weir_config::checked::{self, Config, DataSource, WasmSource};
+use weir_runtime::{BucketSettings, Buckets, Engine, Limits, Program, ProgramSettings, SharedSettings};
+
+use super::{Alive, ListenerPlan, Snapshot, slots::Slots};
+use crate::{
+    chain::{DataSet, FilterPlan, Prepare},
+    cluster::{Cluster, Resolved},
+    telemetry::metrics::Metrics,
+    tls::{ClientTls, ServerTls},
+};
+
+/// What keeps a configuration from coming into force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError {
+    /// Which section: `filters.login`.
+    pub place: String,
+    /// What is wrong, and where known, what to do.
+    pub reason: String,
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+/// Finds the code of a built-in filter.
+pub type Builtins = fn(&str) -> Option<&'static [u8]>;
+
+/// Makes snapshots, one after the other.
+pub struct Builder {
+    engine: Engine,
+    metrics: Arc<Metrics>,
+    builtins: Builtins,
+    workers: usize,
+    slots: Slots,
+    buckets: Arc<Buckets>,
+    /// State of filters by name: it survives swaps.
+    states: HashMap<Arc<str>, Arc<weir_runtime::Shared>>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Nothing built yet.
+    pub fn new(engine: Engine, metrics: Arc<Metrics>, builtins: Builtins, workers: usize) -> Self {
+        let (slots, buckets, states) = Default::default();
+        Self { engine, metrics, builtins, workers, slots, buckets, states }
+    }
+
+    /// The engine that filters run on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Builds the snapshot of a configuration, taking over from `before` what did not change. Answers all
+    /// that is wrong; then nothing has changed.
+    pub fn build(
+        &mut self,
+        mut config: Config,
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, Vec<BuildError>> {
+        let slots = self.slots.renewed(&config);
+        slots.number(&mut config);
+        let limits = config.limits.iter().map(|limit| BucketSettings {
+            name: Arc::clone(&limit.name),
+            per_second: limit.per_second,
+            burst: limit.burst,
+        });
+        let same_limits = before.is_some_and(|b| b.config.limits == config.limits);
+        let buckets =
+            if same_limits { Arc::clone(&self.buckets) } else { Arc::new(self.buckets.renewed(limits)) };
+
+        let errors = Mutex::new(Vec::new());
+        let fail = |place: String, reason: String| {
+            errors.lock().unwrap_or_else(PoisonError::into_inner).push(BuildError { place, reason });
+        };
+        let mut clusters: Vec<Option<Arc<Cluster>>> = (0..slots.len()).map(|_| None).collect();
+        for cluster in &config.clusters {
+            match self.cluster(cluster, before) {
+                Ok(built) => clusters[slots.of(&cluster.name).unwrap_or_default()] = Some(built),
+                Err(reason) => fail(format!("clusters.{}", cluster.name), reason),
+            }
+        }
+        let mut listeners = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            match self.listener(listener, before) {
+                Ok(built) => listeners.push(built),
+                Err(reason) => fail(format!("listeners.{}", listener.name), reason),
+            }
+        }
+        let mut filters = Vec::with_capacity(config.filters.len());
+        for filter in &config.filters {
+            match self.filter(filter, before.filter(|_| same_limits), &slots, &buckets) {
+                Ok(built) => filters.push(built),
+                Err(reason) => fail(format!("filters.{}", filter.name), reason),
+            }
+        }
+        let errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        self.states.retain(|name, _| config.filters.iter().any(|filter| filter.name == *name));
+        (self.slots, self.buckets) = (slots, buckets);
+        let generation = before.map_or(1, |b| b.generation + 1);
+        Ok(Snapshot {
+            generation,
+            config: Arc::new(config),
+            listeners,
+            filters,
+            clusters,
+            _alive: Alive::new(),
+        })
+    }
+
+    fn cluster(&self, config: &checked::Cluster, before: Option<&Snapshot>) -> Result<Arc<Cluster>, String> {
+        let named = config.endpoints.iter().any(|e| matches!(e.address, checked::Address::Name { .. }));
+        let kept = before.and_then(|b| b.clusters.iter().flatten().find(|cluster| cluster.config == *config));
+        if let Some(kept) = kept
+            && !named
+        {
+            return Ok(Arc::clone(kept));
+        }
+        let resolved = Resolved::all(config).map_err(|error| error.to_string())?;
+        if let Some(kept) = kept
+            && kept.endpoints.iter().map(|e| &e.target).eq(resolved.iter().map(|r| &r.target))
+        {
+            return Ok(Arc::clone(kept));
+        }
+        let tls = match &config.tls {
+            Some(tls) => Some(ClientTls::load(tls, config.protocol).map_err(|error| error.to_string())?),
+            None => None,
+        };
+        Ok(Arc::new(Cluster::new(config.clone(), resolved, tls, self.metrics.cluster(&config.name))))
+    }
+
+    fn listener(
+        &self,
+        config: &checked::Listener,
+        before: Option<&Snapshot>,
+    ) -> Result<Arc<ListenerPlan>, String> {
+        let kept = before.and_then(|b| b.listeners.iter().find(|plan| plan.config.name == config.name));
+        let kept_tls = kept.filter(|plan| plan.config.tls == config.tls).and_then(|plan| plan.tls.clone());
+        let tls = match (&config.tls, kept_tls) {
+            (Some(_), Some(kept)) => Some(kept),
+            (Some(tls), None) => Some(Arc::new(ServerTls::load(tls).map_err(|error| error.to_string())?)),
+            (None, _) => None,
+        };
+        let metrics = self.metrics.listener(&config.name);
+        Ok(Arc::new(ListenerPlan { config: config.clone(), tls, metrics }))
+    }
+
+    fn filter(
+        &mut self,
+        config: &checked::Filter,
+        before: Option<&Snapshot>,
+        slots: &Slots,
+        buckets: &Arc<Buckets>,
+    ) -> Result<Arc<FilterPlan>, String> {
+        let bytes = self.code(config)?;
+        let artifact = self.engine.load(&bytes).map_err(|error| error.to_string())?;
+        let sha256 = hex(&artifact.sha256);
+        if let Some(expected) = &config.sha256
+            && *expected != artifact.sha256
+        {
+            return Err(format!("the file's sha256 is {sha256}, config expects {}", hex(expected)));
+        }
+        let earlier = before.and_then(|b| b.filters.iter().find(|plan| plan.config.name == config.name));
+        let data = read_data(config, earlier)?;
+        if let Some(kept) = earlier
+            && kept.config == *config
+            && *kept.sha256 == *sha256
+        {
+            return Ok(Arc::clone(kept));
+        }
+        let settings = SharedSettings { state_bytes: config.limits.state, ..SharedSettings::default() };
+        let shared = Arc::clone(
+            self.states
+                .entry(Arc::clone(&config.name))
+                .or_insert_with(|| Arc::new(weir_runtime::Shared::new(settings))),
+        );
+        shared.apply(settings);
+        let limits = Limits {
+            time: config.limits.time,
+            memory: config.limits.memory,
+            host_calls: config.limits.host_calls,
+            ..Limits::default()
+        };
+        let (name, buckets) = (Arc::clone(&config.name), Arc::clone(buckets));
+        let settings = ProgramSettings { name, limits, shared, buckets };
+        let program = Program::new(&self.engine, &artifact, settings).map_err(|error| error.to_string())?;
+        let last_good = earlier.filter(|_| config.on_fault == checked::OnFault::LastGood);
+        let plan = FilterPlan::prepare(Prepare {
+            config: config.clone(),
+            generation: earlier.map_or(1, |plan| plan.generation + 1),
+            sha256: sha256.into(),
+            program,
+            clusters: slots.all(),
+            data,
+            metrics: self.metrics.filter(&config.name),
+            last_good: last_good.map(FilterPlan::without_fallback),
+            instances: self.workers,
+        });
+        plan.map(Arc::new).map_err(|error| error.reason)
+    }
+
+    fn code(&self, config: &checked::Filter) -> Result<Vec<u8>, String> {
+        match &config.wasm {
+            WasmSource::Builtin(name) => (self.builtins)(name)
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| format!("this binary has no built-in filter {name:?}")),
+            WasmSource::File(path) => read(path),
+        }
+    }
+}
+
+/// Reads a filter's data files. Data from addresses come later and are kept over reloads.
+fn read_data(config: &checked::Filter, earlier: Option<&Arc<FilterPlan>>) -> Result<Arc<DataSet>, String> {
+    let kept = earlier.filter(|plan| plan.config.data == config.data).map(|plan| Arc::clone(&plan.data));
+    let same = kept.is_some();
+    let data = kept.unwrap_or_default();
+    let files: BTreeMap<_, _> = config
+        .data
+        .iter()
+        .filter_map(|(name, source)| match source {
+            DataSource::File(path) => Some((name, path)),
+            DataSource::Url { .. } => None,
+        })
+        .collect();
+    for (name, path) in files {
+        let content = read(path)?;
+        // What a running filter sees is changed by `Refresh` alone, which asks the filter first.
+        if !same {
+            data.put(name, content.into());
+        }
+    }
+    Ok(data)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

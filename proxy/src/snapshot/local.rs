@@ -1,0 +1,188 @@
+//! One worker's side of the snapshot: its pools, its filter instances, taken over from generation to
+//! generation wherever nothing changed.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use weir_config::checked::{ClusterId, FilterId};
+
+use super::{ListenerPlan, Shared, Snapshot};
+use crate::{
+    chain::LocalFilter,
+    cluster::LocalCluster,
+    http::h1::DateCache,
+    message::{Request, ResponseHead},
+    telemetry::{access_log::WorkerLog, metrics::RouteCache},
+    worker::Worker,
+};
+
+/// A snapshot as one worker uses it.
+#[derive(Debug)]
+pub struct LocalSnapshot {
+    /// What all workers share.
+    pub shared: Arc<Snapshot>,
+    listeners: Vec<Rc<LocalListener>>,
+    /// By slot: see [`Builder`](super::Builder).
+    clusters: Vec<Option<Rc<LocalCluster>>>,
+    filters: Vec<Rc<LocalFilter>>,
+}
+
+/// A listener as one worker uses it.
+#[derive(Debug)]
+pub struct LocalListener {
+    /// What all workers share.
+    pub plan: Arc<ListenerPlan>,
+    /// The filters that decide, in order.
+    pub chain: Vec<Rc<LocalFilter>>,
+}
+
+/// Heads that exchanges take turns with, so that a warm worker allocates none.
+#[derive(Debug, Default)]
+pub struct Heads {
+    /// The request.
+    pub request: Request,
+    /// The response.
+    pub response: ResponseHead,
+}
+
+/// Everything one worker has.
+pub struct LocalState {
+    /// Clock, randomness, buffers.
+    pub worker: Worker,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// Where exchanges are written down.
+    pub access_log: Option<RefCell<WorkerLog>>,
+    /// Numbers of routes.
+    pub routes: RefCell<RouteCache>,
+    /// The `date` field.
+    pub date: RefCell<DateCache>,
+    current: RefCell<Rc<LocalSnapshot>>,
+    generation: Cell<u64>,
+    heads: RefCell<Vec<Box<Heads>>>,
+}
+
+impl std::fmt::Debug for LocalState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalState").field("worker", &self.worker.index).finish_non_exhaustive()
+    }
+}
+
+/// Heads kept for later exchanges.
+const HEADS: usize = 128;
+/// Memory a kept head may hold.
+const HEAD_BYTES: usize = 16 * 1024;
+
+impl LocalState {
+    /// A worker that begins with the snapshot in force.
+    pub fn new(worker: Worker, shared: Arc<Shared>, access_log: Option<WorkerLog>) -> Self {
+        let snapshot = shared.snapshot();
+        Self {
+            generation: Cell::new(snapshot.generation),
+            current: RefCell::new(Rc::new(LocalSnapshot::new(snapshot, None, &worker))),
+            routes: RefCell::new(shared.metrics.route_cache()),
+            date: RefCell::new(DateCache::new()),
+            heads: RefCell::default(),
+            worker,
+            shared,
+            access_log: access_log.map(RefCell::new),
+        }
+    }
+
+    /// The snapshot in force, as this worker uses it. Costs one relaxed load when nothing changed.
+    pub fn snapshot(&self) -> Rc<LocalSnapshot> {
+        if self.shared.generation() != self.generation.get() {
+            self.advance();
+        }
+        Rc::clone(&self.current.borrow())
+    }
+
+    #[cold]
+    fn advance(&self) {
+        let next = self.shared.snapshot();
+        self.generation.set(next.generation);
+        let local = LocalSnapshot::new(next, Some(&self.current.borrow()), &self.worker);
+        self.current.replace(Rc::new(local));
+    }
+
+    /// Heads to fill.
+    pub fn take_heads(&self) -> Box<Heads> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes heads back.
+    pub fn give_heads(&self, mut heads: Box<Heads>) {
+        let mut kept = self.heads.borrow_mut();
+        if kept.len() < HEADS {
+            heads.request.clear();
+            heads.request.head.release(HEAD_BYTES);
+            heads.response.fields.release(HEAD_BYTES);
+            heads.response.clear();
+            kept.push(heads);
+        }
+    }
+
+    /// Work that comes around every second: connections that idled too long go.
+    pub fn tend(&self) {
+        let snapshot = self.snapshot();
+        snapshot.clusters.iter().flatten().for_each(|cluster| cluster.tend(&self.worker));
+    }
+}
+
+impl LocalSnapshot {
+    /// This worker's side of `shared`; what did not change is taken over from `before`.
+    fn new(shared: Arc<Snapshot>, before: Option<&LocalSnapshot>, worker: &Worker) -> Self {
+        let old_clusters = before.map_or(&[][..], |b| &b.clusters);
+        let clusters: Vec<_> = shared
+            .clusters
+            .iter()
+            .enumerate()
+            .map(|(slot, cluster)| {
+                let cluster = cluster.as_ref()?;
+                let kept = old_clusters.get(slot).and_then(Option::as_ref);
+                let kept = kept.filter(|old| Arc::ptr_eq(&old.shared, cluster));
+                Some(kept.cloned().unwrap_or_else(|| Rc::new(LocalCluster::new(Arc::clone(cluster)))))
+            })
+            .collect();
+        let old_filters = before.map_or(&[][..], |b| &b.filters);
+        let filters: Vec<_> = shared
+            .filters
+            .iter()
+            .map(|plan| {
+                let kept = old_filters.iter().find(|old| Arc::ptr_eq(&old.plan, plan));
+                kept.cloned().unwrap_or_else(|| {
+                    let filter = LocalFilter::new(Arc::clone(plan));
+                    filter.warm(worker);
+                    Rc::new(filter)
+                })
+            })
+            .collect();
+        let listeners = shared
+            .listeners
+            .iter()
+            .map(|plan| {
+                let chain = plan.config.chain.iter().map(|id| Rc::clone(&filters[id.0 as usize])).collect();
+                Rc::new(LocalListener { plan: Arc::clone(plan), chain })
+            })
+            .collect();
+        Self { shared, listeners, clusters, filters }
+    }
+
+    /// The listener of this name, if this configuration has it.
+    pub fn listener(&self, name: &str) -> Option<&Rc<LocalListener>> {
+        self.listeners.iter().find(|listener| *listener.plan.config.name == *name)
+    }
+
+    /// The cluster in a slot.
+    pub fn cluster(&self, slot: ClusterId) -> Option<&Rc<LocalCluster>> {
+        self.clusters.get(slot.0 as usize)?.as_ref()
+    }
+
+    /// The filter at a position.
+    pub fn filter(&self, id: FilterId) -> &Rc<LocalFilter> {
+        &self.filters[id.0 as usize]
+    }
+}

@@ -1,0 +1,132 @@
+//! The snapshot: one configuration made ready for work, swapped whole.
+//!
+//! [`Snapshot`] is shared and immutable; [`LocalSnapshot`] is what one worker makes of it. An exchange takes
+//! the local one once and finishes on it, whatever is swapped meanwhile.
+
+mod build;
+mod local;
+mod slots;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use weir_config::checked::{self, Config};
+
+pub use build::{BuildError, Builder, Builtins};
+pub use local::{Heads, LocalListener, LocalSnapshot, LocalState};
+
+use crate::{
+    chain::FilterPlan,
+    cluster::Cluster,
+    telemetry::metrics::{ListenerMetrics, Metrics},
+    tls::ServerTls,
+};
+
+/// One configuration, ready for work.
+pub struct Snapshot {
+    /// Counts up with each configuration that came into force.
+    pub generation: u64,
+    /// What it was built from, with slots for the positions of clusters.
+    pub config: Arc<Config>,
+    /// In config's order.
+    pub listeners: Vec<Arc<ListenerPlan>>,
+    /// In config's order.
+    pub filters: Vec<Arc<FilterPlan>>,
+    /// By slot: see [`Builder`].
+    pub clusters: Vec<Option<Arc<Cluster>>>,
+    _alive: Alive,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// A listener, ready for connections.
+pub struct ListenerPlan {
+    /// From config.
+    pub config: checked::Listener,
+    /// Ends TLS, if there is any.
+    pub tls: Option<Arc<ServerTls>>,
+    /// What is counted.
+    pub metrics: Arc<ListenerMetrics>,
+}
+
+impl std::fmt::Debug for ListenerPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ListenerPlan").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+/// What all threads share: which snapshot is in force.
+pub struct Shared {
+    current: ArcSwap<Snapshot>,
+    generation: AtomicU64,
+    /// All numbers.
+    pub metrics: Arc<Metrics>,
+    /// Connections that each worker has open: new ones go where there are fewest.
+    pub connections: Vec<AtomicU64>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// With the first snapshot in force.
+    pub fn new(first: Arc<Snapshot>, metrics: Arc<Metrics>, workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            generation: AtomicU64::new(first.generation),
+            current: ArcSwap::new(first),
+            metrics,
+            connections: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    /// The generation in force; one relaxed load.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Puts a snapshot in force.
+    pub fn swap(&self, next: Arc<Snapshot>) {
+        let generation = next.generation;
+        self.current.store(next);
+        self.generation.store(generation, Ordering::Release);
+    }
+}
+
+/// Counts a snapshot as long as it lives.
+#[derive(Debug)]
+struct Alive;
+
+/// Snapshots in memory: the one in force, and those that exchanges still finish on.
+pub fn snapshots_alive() -> u64 {
+    SNAPSHOTS.load(Ordering::Relaxed)
+}
+
+static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
+
+impl Alive {
+    fn new() -> Self {
+        SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        SNAPSHOTS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
