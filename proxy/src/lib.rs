@@ -1,7 +1,10 @@
 //! Weir: a programmable proxy whose policies are WebAssembly. Everything that does I/O lives here; what
 //! can be decided without it lives in the crates beside.
 
+pub mod admin;
+pub mod app;
 pub mod chain;
+pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod error;

@@ -183,6 +183,11 @@ impl FilterPlan {
         }
     }
 
+    /// What the filter itself counts.
+    pub fn own_metrics(&self) -> Vec<weir_runtime::Metric> {
+        self.program.shared().metrics()
+    }
+
     /// The position this filter gave to cluster `id`.
     pub fn position_of(&self, id: ClusterId) -> Option<u32> {
         self.clusters.iter().position(|granted| granted.id == id).map(|at| at as u32)

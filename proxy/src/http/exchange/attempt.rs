@@ -23,7 +23,7 @@ use crate::{
         incoming::{BodyError, Incoming},
         outgoing::{Outgoing, SendError},
         pump::{Progress, PumpError, pump},
-        reply::{Length, Reply},
+        reply::Reply,
         upstream::{HeadError, HeadSource, Sent},
     },
     message::{Known, Scheme},
