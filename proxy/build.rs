@@ -35,9 +35,14 @@ fn main() {
         built.success(),
         "the standard filters could not be built; if the target is missing: rustup target add {TARGET}"
     );
-    let mut table = String::from("/// Name and code of each standard filter.\npub static BUILTINS: &[(&str, &[u8])] = &[\n");
+    let mut table = String::from(
+        "/// Name and code of each standard filter.\npub static BUILTINS: &[(&str, &[u8])] = &[\n",
+    );
     for name in &names {
-        let file = target_dir.join(TARGET).join("filter").join(format!("weir_filter_{}.wasm", name.replace('-', "_")));
+        let file = target_dir
+            .join(TARGET)
+            .join("filter")
+            .join(format!("weir_filter_{}.wasm", name.replace('-', "_")));
         table.push_str(&format!("    ({name:?}, include_bytes!({file:?})),\n"));
     }
     table.push_str("];\n");

@@ -1,6 +1,10 @@
 //! The admin API: what operators and their tools ask a running proxy.
 
-use std::{convert::Infallible, net::SocketAddr, sync::{Arc, atomic::Ordering}};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,7 +13,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::{app::App, telemetry::metrics::{CONTENT_TYPE, Custom}};
+use crate::{
+    app::App,
+    telemetry::metrics::{CONTENT_TYPE, Custom},
+};
 
 /// Binds the API's socket and answers where it listens; serves from then on.
 pub async fn start(app: &Arc<App>, address: SocketAddr) -> std::io::Result<SocketAddr> {
@@ -45,9 +52,7 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Fu
         ("GET", "/config") => json_reply(200, &app.status()),
         ("GET", "/clusters") => json_reply(200, &clusters(&app)),
         ("GET", "/filters") => json_reply(200, &filters(&app)),
-        ("GET", "/metrics") => {
-            text(200, CONTENT_TYPE, metrics(&app))
-        }
+        ("GET", "/metrics") => text(200, CONTENT_TYPE, metrics(&app)),
         ("POST", "/reload") => {
             let reloading = Arc::clone(&app);
             let outcome = tokio::task::spawn_blocking(move || reloading.reload()).await;
@@ -61,9 +66,11 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Fu
             app.ending.notify_one();
             json_reply(202, &json!({ "result": "draining" }))
         }
-        (_, "/reload" | "/drain" | "/health" | "/ready" | "/listeners" | "/config" | "/clusters" | "/filters" | "/metrics") => {
-            json_reply(405, &json!({ "error": "method not allowed" }))
-        }
+        (
+            _,
+            "/reload" | "/drain" | "/health" | "/ready" | "/listeners" | "/config" | "/clusters" | "/filters"
+            | "/metrics",
+        ) => json_reply(405, &json!({ "error": "method not allowed" })),
         _ => json_reply(404, &json!({ "error": "no such path" })),
     })
 }

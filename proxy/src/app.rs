@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::AtomicUsize,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     thread::JoinHandle,
     time::Duration,
 };
@@ -121,8 +118,12 @@ impl App {
         self.shared.metrics.process.config_reloads.one(SHARED, label);
         control.last_error = outcome.as_ref().err().cloned();
         match &outcome {
-            Ok(result) => tracing::info!(result, generation = self.shared.generation(), "configuration read again"),
-            Err(reason) => tracing::error!(reason, "the new configuration is refused; the old one stays in force"),
+            Ok(result) => {
+                tracing::info!(result, generation = self.shared.generation(), "configuration read again")
+            }
+            Err(reason) => {
+                tracing::error!(reason, "the new configuration is refused; the old one stays in force")
+            }
         }
         outcome
     }
@@ -240,7 +241,8 @@ fn bind(sockets: &Sockets, snapshot: &Snapshot) -> Result<Vec<(Arc<str>, Arc<Lis
     let mut bound = Vec::with_capacity(snapshot.listeners.len());
     for plan in &snapshot.listeners {
         let name = Arc::clone(&plan.config.name);
-        let socket = sockets.bind(&name, &plan.config.address).with_context(|| format!("listeners.{name}"))?;
+        let socket =
+            sockets.bind(&name, &plan.config.address).with_context(|| format!("listeners.{name}"))?;
         bound.push((name, socket));
     }
     Ok(bound)

@@ -115,7 +115,8 @@ async fn control(app: &Arc<App>, announce: Option<PathBuf>) -> Result<()> {
     let listeners: serde_json::Map<_, _> =
         app.listeners().into_iter().map(|(name, address)| (name.to_string(), address.into())).collect();
     if let Some(file) = announce {
-        let text = serde_json::json!({ "admin": admin.map(|a| a.to_string()), "listeners": listeners }).to_string();
+        let text =
+            serde_json::json!({ "admin": admin.map(|a| a.to_string()), "listeners": listeners }).to_string();
         let partial = file.with_extension("partial");
         std::fs::write(&partial, text)?;
         std::fs::rename(&partial, &file)?;

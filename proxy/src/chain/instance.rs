@@ -20,7 +20,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// Where a worker keeps its instance of a filter.
 #[derive(Debug, Default)]
-pub struct Slot {
+pub(super) struct Slot {
     ready: Option<Prepared>,
     /// Nanoseconds of re-creation that were spent and not yet forgotten.
     spent: Nanos,
@@ -31,7 +31,7 @@ pub struct Slot {
 
 /// There is no instance now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Absent {
+pub(super) enum Absent {
     /// Later: re-creation is held back.
     HeldBack,
     /// It could not be made.
@@ -41,7 +41,7 @@ pub enum Absent {
 impl Slot {
     /// The instance, made if need be and allowed, with the newest data. The second value says that data
     /// changed, so that what was remembered is void.
-    pub fn instance(
+    pub(super) fn instance(
         &mut self,
         worker: &Worker,
         plan: &FilterPlan,
@@ -62,12 +62,12 @@ impl Slot {
     }
 
     /// The instance faulted: it goes.
-    pub fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.ready = None;
     }
 
     /// The version of the data that the instance has seen; none without an instance.
-    pub fn data_version(&self) -> u64 {
+    pub(super) fn data_version(&self) -> u64 {
         self.ready.as_ref().map_or(u64::MAX, |prepared| prepared.data_version)
     }
 

@@ -65,7 +65,7 @@ pub enum Connected {
 }
 
 /// Connects to `endpoint`. The caller bounds the time.
-pub async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<Connected, Error> {
+pub(super) async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<Connected, Error> {
     let raw = open(&endpoint.target).await.map_err(|error| refused(&error))?;
     let protocol = cluster.config.protocol;
     let Some(tls) = &cluster.tls else {

@@ -117,7 +117,7 @@ impl Stream {
         let mut exchange = std::pin::pin!(exchange);
         let mut broken = self.broken.waiter();
         poll_fn(|cx| {
-            if std::future::Future::poll(exchange.as_mut(), cx).is_ready() || broken.poll(cx).is_ready() {
+            if Future::poll(exchange.as_mut(), cx).is_ready() || broken.poll(cx).is_ready() {
                 Poll::Ready(())
             } else {
                 Poll::Pending

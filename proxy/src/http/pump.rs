@@ -9,7 +9,7 @@ use super::{
 
 /// Which side broke off.
 #[derive(Debug)]
-pub enum PumpError {
+pub(super) enum PumpError {
     /// Where the body comes from.
     Source(BodyError),
     /// Where it goes.
@@ -18,7 +18,7 @@ pub enum PumpError {
 
 /// What has moved so far; read by timers and by the account.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Bytes of body.
     pub bytes: Cell<u64>,
     /// Something moved since a timer looked.
@@ -29,7 +29,7 @@ pub struct Progress {
 ///
 /// `most` bounds the body's bytes. When the source has nothing at the moment, what was gathered is
 /// flushed: a stream of small messages is never held back.
-pub async fn pump(
+pub(super) async fn pump(
     source: &mut Incoming<'_>,
     sink: &mut Outgoing<'_>,
     progress: &Progress,

@@ -23,7 +23,7 @@ use crate::{
 
 /// A request that is about to go out, and where its response will come from.
 #[derive(Debug)]
-pub struct Sent<'a> {
+pub(super) struct Sent<'a> {
     /// Takes the request's body.
     pub sink: Outgoing<'a>,
     /// Yields the response.
@@ -32,7 +32,7 @@ pub struct Sent<'a> {
 
 /// Where a response's head comes from.
 #[derive(Debug)]
-pub enum HeadSource<'a> {
+pub(super) enum HeadSource<'a> {
     /// An HTTP/1.1 connection.
     H1(H1Source<'a>),
     /// An HTTP/2 stream.
@@ -41,7 +41,7 @@ pub enum HeadSource<'a> {
 
 /// See [`HeadSource::H1`].
 #[derive(Debug)]
-pub struct H1Source<'a> {
+pub(super) struct H1Source<'a> {
     io: &'a Io,
     buffer: &'a mut Buffer,
     scan: Scan,
@@ -53,7 +53,7 @@ pub struct H1Source<'a> {
 
 /// What a response's head says about its body and its connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Meta {
+pub(super) struct Meta {
     /// How the body is delimited, for HTTP/1.1.
     pub framing: Framing,
     /// How long the body is.
@@ -64,7 +64,7 @@ pub struct Meta {
 
 /// Why there is no response's head.
 #[derive(Debug)]
-pub enum HeadError {
+pub(super) enum HeadError {
     /// The connection ended or failed before the first byte of the response.
     Silent(io::Error),
     /// In the middle of the head.
@@ -77,7 +77,7 @@ pub enum HeadError {
 
 impl HeadError {
     /// What it means for the exchange.
-    pub fn into_error(self) -> Error {
+    pub(super) fn into_error(self) -> Error {
         match self {
             Self::Silent(error) | Self::Cut(error) => Error::with(Failure::UpstreamClosed, error.to_string()),
             Self::Bad(BadResponse::HeadTooLarge | BadResponse::TooManyFields) => {
@@ -92,7 +92,7 @@ impl HeadError {
     }
 
     /// Whether the endpoint certainly did not begin to work on the request (RFC 9113 8.7).
-    pub fn is_unprocessed(&self) -> bool {
+    pub(super) fn is_unprocessed(&self) -> bool {
         match self {
             Self::H2(error) => error.reason() == Some(h2::Reason::REFUSED_STREAM),
             _ => false,
@@ -102,7 +102,7 @@ impl HeadError {
 
 impl<'a> Sent<'a> {
     /// Prepares a request on an HTTP/1.1 connection; the first flush of the sink sends it.
-    pub fn h1(
+    pub(super) fn h1(
         io: &'a Io,
         buffer: &'a mut Buffer,
         mut out: Vec<u8>,
@@ -120,7 +120,7 @@ impl<'a> Sent<'a> {
     }
 
     /// Opens a stream with the request's head.
-    pub async fn h2(
+    pub(super) async fn h2(
         connection: &mut H2Connection,
         head: &RequestHead,
         scheme: Scheme,
@@ -160,7 +160,7 @@ fn h2_request(
 
 impl<'a> HeadSource<'a> {
     /// Ready with the next head, interim or final.
-    pub fn poll_head(
+    pub(super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
@@ -180,7 +180,12 @@ impl<'a> HeadSource<'a> {
     }
 
     /// Turns into the response's body after the final head.
-    pub fn into_body(self, found: H1OrH2, head: &ResponseHead, method: &Method) -> (Incoming<'a>, Meta) {
+    pub(super) fn into_body(
+        self,
+        found: H1OrH2,
+        head: &ResponseHead,
+        method: &Method,
+    ) -> (Incoming<'a>, Meta) {
         match (self, found) {
             (Self::H1(h1), H1OrH2::H1(meta)) => (Incoming::h1(h1.io, h1.buffer, meta.framing), meta),
             (_, H1OrH2::H2(stream)) => {
@@ -200,7 +205,7 @@ impl<'a> HeadSource<'a> {
 
 /// What [`HeadSource::poll_head`] found beside the head.
 #[derive(Debug)]
-pub enum H1OrH2 {
+pub(super) enum H1OrH2 {
     /// How an HTTP/1.1 body follows.
     H1(Meta),
     /// The stream's body.

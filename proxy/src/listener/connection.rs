@@ -19,7 +19,7 @@ use crate::{
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves a connection until it ends.
-pub async fn serve(
+pub(super) async fn serve(
     state: &Rc<LocalState>,
     listener: Rc<LocalListener>,
     accepted: Accepted,

@@ -114,14 +114,14 @@ impl<P: Policy> Exchange<P> {
         decision
     }
 
-    /// An outcome to change where it matters: 200 from the cluster the filter chose, one attempt,
-    /// 10 ms, now.
+    /// An outcome to change where it matters: 200 from the cluster the filter chose, or an earlier one
+    /// did (`@route.cluster`), one attempt, 10 ms, now.
     pub fn outcome(&self) -> Outcome {
         Outcome {
             id: self.id,
             memo: self.memo,
             status: 200,
-            cluster: self.cluster,
+            cluster: self.cluster.or_else(|| self.earlier_choice()),
             attempts: 1,
             local: false,
             aborted: false,
@@ -143,6 +143,14 @@ impl<P: Policy> Exchange<P> {
     /// The exchange is over with this status from upstream.
     pub fn end(&mut self, status: u16) {
         self.complete(Outcome { status, ..self.outcome() });
+    }
+
+    /// The cluster that earlier filters chose, if this one named it.
+    fn earlier_choice(&self) -> Option<Cluster> {
+        let head = self.head.borrow();
+        let chosen = head.facts.get("route.cluster")?;
+        let at = self.filter.setup().clusters.iter().position(|name| **name == **chosen)?;
+        Some(Cluster(at as u32))
     }
 
     fn wants(&self, hook: Hooks) -> bool {
