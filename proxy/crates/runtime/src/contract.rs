@@ -121,10 +121,6 @@ pub struct Question {
 /// What a hook answers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, ComponentType, Lift)]
 #[component(variant)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once per hook and moved once; the common variant is the large one"
-)]
 pub enum Decision {
     /// Let the exchange go on.
     #[component(name = "pass")]
@@ -279,8 +275,7 @@ mod wire {
                 (Hooks::RESPONSE, HookSet::RESPONSE),
                 (Hooks::COMPLETE, HookSet::COMPLETE),
             ];
-            let wanted =
-                hooks.into_iter().filter(|(flag, _)| raw.hooks.clone() & flag.clone() == flag.clone());
+            let wanted = hooks.into_iter().filter(|(flag, _)| raw.hooks & *flag == *flag);
             Self {
                 hooks: wanted.fold(HookSet::NONE, |set, (_, hook)| set.with(hook)),
                 when: raw.when,

@@ -163,11 +163,6 @@ impl Engine {
     pub(crate) fn count_instance(&self) -> Counted {
         Counted::new(&self.0.live.instances)
     }
-
-    #[cfg(test)]
-    pub(crate) fn ticker_is_parked(&self) -> bool {
-        self.0.ticker.is_parked()
-    }
 }
 
 /// Sets wasmtime up and makes one memory, because on demand the first failure would come only then.

@@ -73,12 +73,6 @@ impl Ticker {
     pub(crate) fn signal(&self) -> &Signal {
         &self.signal
     }
-
-    /// The thread sleeps until the next hook.
-    #[cfg(test)]
-    pub(crate) fn is_parked(&self) -> bool {
-        self.signal.parked.load(SeqCst)
-    }
 }
 
 impl Drop for Ticker {
@@ -122,5 +116,35 @@ fn wait_one_tick(signal: &Signal) {
             return;
         }
         std::thread::park_timeout(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Runs the thread's loop with ticks that a test hands out one by one.
+    #[test]
+    fn it_ticks_while_hooks_are_called_then_parks_until_the_next() {
+        let signal = Arc::new(Signal::default());
+        let (ticked, ticks) = mpsc::channel();
+        let of_thread = Arc::clone(&signal);
+        let thread = std::thread::spawn(move || run(&of_thread, || _ = ticked.send(())));
+        _ = signal.thread.set(thread.thread().clone());
+        for _round in 0..3 {
+            signal.touch();
+            ticks.recv().unwrap();
+            while !signal.parked.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            let after_the_last_call = 1 + ticks.try_iter().count();
+            assert!(after_the_last_call >= IDLE_TICKS as usize, "{after_the_last_call}");
+            assert!(ticks.try_recv().is_err());
+        }
+        signal.stop.store(true, SeqCst);
+        thread.thread().unpark();
+        thread.join().unwrap();
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Key {
 }
 
 enum Kind {
-    Rsa(Rsa),
+    Rsa(Box<Rsa>),
     /// The algorithm's name is part of the key: one curve, one algorithm.
     Curve {
         algorithm: &'static str,
@@ -71,7 +71,7 @@ impl Key {
         let jwk: Jwk = serde_json::from_str(json).map_err(|error| describe(&error))?;
         jwk.check_usage()?;
         let kind = match jwk.kty.as_str() {
-            "RSA" => Kind::Rsa(Rsa::from(&jwk)?),
+            "RSA" => Kind::Rsa(Box::new(Rsa::from(&jwk)?)),
             "EC" => elliptic(&jwk)?,
             "OKP" => edwards(&jwk)?,
             "oct" => Kind::Secret(secret(&jwk)?),
@@ -260,3 +260,7 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     encoded.extend_from_slice(content);
     encoded
 }
+
+#[cfg(test)]
+#[path = "jwk_tests.rs"]
+mod tests;

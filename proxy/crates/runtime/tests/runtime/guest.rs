@@ -1,7 +1,7 @@
 //! Guests written by hand: core modules in WAT that carry a component type, so that a test can do what
 //! no toolchain would let it do.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use weir_runtime::Decision;
 use wit_component::StringEncoding;
@@ -73,7 +73,10 @@ pub(crate) fn body_of(decision: &Decision) -> &[u8] {
 pub(crate) struct Guest {
     hooks: Vec<(&'static str, String)>,
     wanted: Option<u8>,
-    interfaces: Vec<&'static str>,
+    /// Imported, with package and version.
+    interfaces: BTreeSet<String>,
+    /// Further packages that imports come from.
+    wit: &'static str,
     imports: String,
     configure: String,
     update: String,
@@ -88,7 +91,8 @@ impl Guest {
         Self {
             hooks: Vec::new(),
             wanted: None,
-            interfaces: Vec::new(),
+            interfaces: BTreeSet::new(),
+            wit: "",
             imports: String::new(),
             configure: format!("i32.const {INTEREST}"),
             update: "i32.const 1200".to_owned(),
@@ -111,15 +115,21 @@ impl Guest {
         self
     }
 
+    /// Packages of other owners, to import from.
+    pub(crate) fn with_wit(mut self, wit: &'static str) -> Self {
+        self.wit = wit;
+        self
+    }
+
     /// Imports a function of `weir:policy/INTERFACE` as `$NAME`.
-    pub(crate) fn import(mut self, interface: &'static str, name: &str, signature: &str) -> Self {
-        if !self.interfaces.contains(&interface) {
-            self.interfaces.push(interface);
-        }
-        _ = writeln!(
-            self.imports,
-            r#"(import "weir:policy/{interface}@0.1.0" "{name}" (func ${name} {signature}))"#
-        );
+    pub(crate) fn import(self, interface: &str, name: &str, signature: &str) -> Self {
+        self.import_as(name, &format!("weir:policy/{interface}@0.1.0"), name, signature)
+    }
+
+    /// Imports a function of any interface.
+    pub(crate) fn import_as(mut self, local: &str, interface: &str, name: &str, signature: &str) -> Self {
+        self.interfaces.insert(interface.to_owned());
+        _ = writeln!(self.imports, r#"(import "{interface}" "{name}" (func ${local} {signature}))"#);
         self
     }
 
@@ -170,7 +180,8 @@ impl Guest {
         let mut module = wat::parse_str(self.wat()).unwrap();
         let mut resolve = Resolve::default();
         resolve.push_str("policy.wit", POLICY_WIT).unwrap();
-        let package = resolve.push_str("guest.wit", &self.world()).unwrap();
+        let world = format!("{}\n{}", self.world(), self.wit);
+        let package = resolve.push_str("guest.wit", &world).unwrap();
         let world = resolve.select_world(&[package], None).unwrap();
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
         module
@@ -179,7 +190,7 @@ impl Guest {
     fn world(&self) -> String {
         let mut world = String::from("package test:guest;\nworld guest {\n");
         for interface in &self.interfaces {
-            _ = writeln!(world, "import weir:policy/{interface}@0.1.0;");
+            _ = writeln!(world, "import {interface};");
         }
         for interface in self.hooks.iter().map(|(name, _)| *name).chain(["lifecycle"]) {
             _ = writeln!(world, "export weir:policy/{interface}@0.1.0;");

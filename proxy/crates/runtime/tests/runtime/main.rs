@@ -1,8 +1,14 @@
 //! The runtime from outside: guests written by hand, good and hostile, through the real engine.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod contract;
+mod engine;
 mod guest;
 mod hostile;
+mod imports;
+mod log;
+mod wasi;
 
 use std::sync::{Arc, LazyLock};
 
