@@ -2,6 +2,7 @@
 
 use super::{families::Scope, *};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::error::Failure;
 
 /// One sample: name, labels as written between the braces, value.
 type Sample = (String, String, f64);
@@ -117,7 +118,7 @@ fn a_scrape_shows_what_workers_counted() {
     listener.connections_active.down(1);
     let filter = metrics.filter("jwt");
     filter.time.add_ns(1, 1_500);
-    metrics.process.local_replies.one(0, LocalReply::NoRoute);
+    metrics.process.local_replies.one(0, LocalReply::Failed(Failure::NoRoute));
 
     let samples = scrape(&metrics);
     assert_eq!(value(&samples, r#"weir_requests_total{listener="web",code_class="2xx"}"#), Some(2.0));
