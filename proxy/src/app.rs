@@ -52,14 +52,9 @@ pub struct App {
 struct Control {
     builder: Builder,
     sockets: Sockets,
-    listening: HashMap<Arc<str>, Listening>,
+    listening: HashMap<Arc<str>, Arc<ListenSocket>>,
     config: Config,
     last_error: Option<String>,
-}
-
-struct Listening {
-    socket: Arc<ListenSocket>,
-    open: Arc<AtomicUsize>,
 }
 
 impl App {
@@ -154,7 +149,7 @@ impl App {
     /// Begins listening on what is new and stops where a listener is gone or moved.
     fn listen(&self, control: &mut Control, bound: Vec<(Arc<str>, Arc<ListenSocket>)>) {
         control.listening.retain(|name, listening| {
-            let stays = bound.iter().any(|(n, socket)| n == name && Arc::ptr_eq(socket, &listening.socket));
+            let stays = bound.iter().any(|(n, socket)| n == name && Arc::ptr_eq(socket, listening));
             if !stays {
                 self.workers.iter().for_each(|worker| drop(worker.send(Command::Close(Arc::clone(name)))));
             }
@@ -170,7 +165,7 @@ impl App {
                 let (name, socket, open) = (Arc::clone(&name), Arc::clone(&socket), Arc::clone(&open));
                 let _ = worker.send(Command::Listen(Listen { name, socket, open }));
             }
-            control.listening.insert(name, Listening { socket, open });
+            control.listening.insert(name, socket);
         }
     }
 
@@ -180,7 +175,7 @@ impl App {
         let mut all: Vec<_> = control
             .listening
             .iter()
-            .map(|(name, listening)| (Arc::clone(name), listening.socket.address().to_string()))
+            .map(|(name, listening)| (Arc::clone(name), listening.address().to_string()))
             .collect();
         all.sort();
         all

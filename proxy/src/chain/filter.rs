@@ -39,7 +39,6 @@ pub struct LocalFilter {
 
 /// A decision: made now, or remembered.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
 pub enum Given {
     /// The filter was called.
     Fresh(Decision),
@@ -60,7 +59,6 @@ impl Deref for Given {
 
 /// What came of asking a filter.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
 pub enum Ruling {
     /// It decided.
     Decided(Given),
@@ -208,7 +206,7 @@ impl LocalFilter {
         self.plan.metrics.calls.one(worker.index, hook);
         let calls = self.calls.get();
         self.calls.set(calls.wrapping_add(1));
-        let outcome = if calls % TIMED == 0 {
+        let outcome = if calls.is_multiple_of(TIMED) {
             let begin = worker.clock.now();
             let outcome = call(instance);
             let nanos = (worker.clock.now() - begin) * u64::from(TIMED);

@@ -76,6 +76,7 @@ impl DecisionMemory {
     }
 
     /// How many decisions are remembered.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }

@@ -40,7 +40,6 @@ pub enum BodyError {
 
 /// A body that arrives.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives in the exchange, once")]
 pub enum Incoming<'a> {
     /// On an HTTP/1.1 connection.
     H1(H1Incoming<'a>),

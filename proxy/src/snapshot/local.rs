@@ -62,6 +62,7 @@ pub struct LocalState {
     pub date: RefCell<DateCache>,
     current: RefCell<Rc<LocalSnapshot>>,
     generation: Cell<u64>,
+    #[expect(clippy::vec_box, reason = "lent out by moving the box, not its large content")]
     heads: RefCell<Vec<Box<Heads>>>,
 }
 

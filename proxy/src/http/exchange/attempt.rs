@@ -122,6 +122,7 @@ impl Exchange<'_> {
     }
 
     /// One attempt at one endpoint, observed.
+    #[expect(clippy::too_many_arguments, reason = "called once; a struct would only name them again")]
     async fn attempt(
         &mut self,
         cluster: &Rc<LocalCluster>,

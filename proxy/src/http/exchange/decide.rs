@@ -20,6 +20,7 @@ use crate::{
 const QUESTIONS: u8 = 8;
 
 /// What a filter's decision comes to.
+#[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
 enum Next {
     Pass,
     Ask(Question),

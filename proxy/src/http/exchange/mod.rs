@@ -133,6 +133,7 @@ impl From<Error> for Stop {
 ///
 /// Says whether the exchange ended well enough for its connection to serve another one; the body may
 /// still have bytes to come.
+#[expect(clippy::too_many_arguments, reason = "what a connection lends to an exchange")]
 pub async fn run(
     state: &Rc<LocalState>,
     connection: &Arc<ConnectionInfo>,

@@ -1,8 +1,8 @@
 //! A scrape read back by a parser that forgives nothing, and the numbers over reloads.
 
 use super::{families::Scope, *};
-use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::error::Failure;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// One sample: name, labels as written between the braces, value.
 type Sample = (String, String, f64);

@@ -1,0 +1,5 @@
+//! Weir as its users meet it: a process, real sockets, real TLS, real bad input. One file per topic.
+
+mod demo;
+mod exchange;
+mod stage;
