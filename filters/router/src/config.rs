@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use weir_sdk::Span;
 
 /// The table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Each a [`RouteConfig`]; read one at a time, since ten thousand at once would take more memory than
+    /// all that is made from them.
     #[serde(default)]
-    pub(crate) routes: Vec<RouteConfig>,
+    pub(crate) routes: Vec<Box<RawValue>>,
     #[serde(default)]
     pub(crate) no_match: NoMatch,
     pub(crate) remember: Option<Span>,

@@ -39,20 +39,23 @@ pub struct Router {
 impl Policy for Router {
     fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
         let mut shown = Shown::default();
-        let mut matchers = Vec::with_capacity(config.routes.len());
+        let mut table = Table::default();
         let mut routes = Vec::with_capacity(config.routes.len());
-        for (at, route_config) in config.routes.iter().enumerate() {
-            let (matcher, route) = Route::compile(route_config, &mut shown, setup)
-                .map_err(|error| format!("{}: {error}", called(at, route_config)))?;
-            matchers.push(matcher);
+        for (at, raw) in config.routes.into_iter().enumerate() {
+            let route: RouteConfig =
+                serde_json::from_str(raw.get()).map_err(|error| format!("route {}: {error}", at + 1))?;
+            let (matcher, route) = Route::compile(&route, &mut shown, setup)
+                .map_err(|error| format!("{}: {error}", called(at, &route)))?;
+            table.push(matcher);
             routes.push(route);
         }
+        table.finish();
         if routes.iter().all(|route| route.response_edits.is_empty()) {
             setup.without(Hooks::RESPONSE);
         }
         let keep = config.remember.map_or(Duration::ZERO, |span| span.0);
         let no_match = no_match(&config.no_match, keep)?;
-        Ok(Router { shown, table: Table::new(matchers), routes, no_match, keep })
+        Ok(Router { shown, table, routes, no_match, keep })
     }
 
     fn on_request(&mut self, request: &Request<'_>) -> Decision {

@@ -29,9 +29,16 @@ pub(crate) enum HostKey {
     Below(String),
 }
 
+/// What is left to look at once host and path have led to a route.
+#[derive(Debug)]
+struct Demand {
+    regex: Option<Box<Regex>>,
+    conditions: Box<[Condition]>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    matchers: Vec<Matcher>,
+    demands: Vec<Demand>,
     exact: HashMap<Box<str>, Paths, FixedState>,
     below: HashMap<Box<str>, Paths, FixedState>,
     /// Labels of the longest name in `below`: no need to look for longer ones.
@@ -43,28 +50,32 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(matchers: Vec<Matcher>) -> Self {
-        let mut table = Table { matchers, ..Table::default() };
-        for (position, matcher) in table.matchers.iter().enumerate() {
-            for host in &matcher.hosts {
-                let paths = match host {
-                    HostKey::Any => &mut table.any,
-                    HostKey::Exact(name) => table.exact.entry(name.as_str().into()).or_default(),
-                    HostKey::Below(name) => {
-                        table.deepest = table.deepest.max(name.split('.').count());
-                        table.below.entry(name.as_str().into()).or_default()
-                    }
-                };
-                paths.insert(&matcher.path, position as u32);
-            }
+    /// One more route, behind those before.
+    pub(crate) fn push(&mut self, matcher: Matcher) {
+        let position = self.demands.len() as u32;
+        for host in matcher.hosts {
+            let paths = match host {
+                HostKey::Any => &mut self.any,
+                HostKey::Exact(name) => self.exact.entry(name.into()).or_default(),
+                HostKey::Below(name) => {
+                    self.deepest = self.deepest.max(name.split('.').count());
+                    self.below.entry(name.into()).or_default()
+                }
+            };
+            paths.insert(&matcher.path, position);
         }
-        let matchers = &table.matchers;
-        let conditions = |route: u32| matchers[route as usize].conditions.as_slice();
-        let hosts = table.exact.values_mut().chain(table.below.values_mut());
-        for paths in hosts.chain([&mut table.any]) {
+        let (regex, conditions) = (matcher.regex.map(Box::new), matcher.conditions.into());
+        self.demands.push(Demand { regex, conditions });
+    }
+
+    /// Called once, when all are pushed.
+    pub(crate) fn finish(&mut self) {
+        let demands = &self.demands;
+        let conditions = |route: u32| &*demands[route as usize].conditions;
+        let hosts = self.exact.values_mut().chain(self.below.values_mut());
+        for paths in hosts.chain([&mut self.any]) {
             paths.for_each_mut(|candidates| candidates.finish(conditions));
         }
-        table
     }
 
     /// The position of the first route that matches.
@@ -89,9 +100,9 @@ impl Table {
     fn matches(&self, route: u32, values: &Values<'_>) -> bool {
         #[cfg(test)]
         self.looked_at.set(self.looked_at.get() + 1);
-        let matcher = &self.matchers[route as usize];
-        matcher.conditions.iter().all(|condition| condition.holds(values))
-            && matcher.regex.as_ref().is_none_or(|regex| regex.is_match(values.path))
+        let demand = &self.demands[route as usize];
+        demand.conditions.iter().all(|condition| condition.holds(values))
+            && demand.regex.as_ref().is_none_or(|regex| regex.is_match(values.path))
     }
 
     /// The tables that a host name leads to.

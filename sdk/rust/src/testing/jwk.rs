@@ -36,7 +36,7 @@ impl Key {
             Some("RSA") => rsa_key(&jwk)?,
             Some("EC") => ec_key(&jwk)?,
             Some("OKP") if text(&jwk, "crv") == Some("Ed25519") => Material::Ed25519(bytes(&jwk, "x")?),
-            Some("oct") => Material::Secret(bytes(&jwk, "k")?),
+            Some("oct") => secret(&jwk)?,
             _ => return Err("`kty` must be RSA, EC, OKP with Ed25519, or oct".to_owned()),
         };
         Ok(Key { alg: text(&jwk, "alg").map(str::to_owned), material })
@@ -56,8 +56,9 @@ impl Key {
                 let key = signature::UnparsedPublicKey::new(&signature::ED25519, point);
                 algorithm == "EdDSA" && key.verify(message, given).is_ok()
             }
-            Material::Secret(secret) => hmac_algorithm(algorithm)
-                .is_some_and(|how| hmac::verify(&hmac::Key::new(how, secret), message, given).is_ok()),
+            Material::Secret(secret) => hmac_algorithm(algorithm).is_some_and(|(how, least)| {
+                secret.len() >= least && hmac::verify(&hmac::Key::new(how, secret), message, given).is_ok()
+            }),
         }
     }
 }
@@ -107,11 +108,20 @@ fn ec_algorithm(algorithm: &str, curve: &str) -> Option<&'static signature::Ecds
     })
 }
 
-fn hmac_algorithm(algorithm: &str) -> Option<hmac::Algorithm> {
+fn secret(jwk: &Value) -> Result<Material, String> {
+    let secret = bytes(jwk, "k")?;
+    if secret.len() < 32 {
+        return Err("a secret shorter than 32 bytes (RFC 7518 3.2)".to_owned());
+    }
+    Ok(Material::Secret(secret))
+}
+
+/// The algorithm, and the shortest secret it may have (RFC 7518 3.2).
+fn hmac_algorithm(algorithm: &str) -> Option<(hmac::Algorithm, usize)> {
     Some(match algorithm {
-        "HS256" => hmac::HMAC_SHA256,
-        "HS384" => hmac::HMAC_SHA384,
-        "HS512" => hmac::HMAC_SHA512,
+        "HS256" => (hmac::HMAC_SHA256, 32),
+        "HS384" => (hmac::HMAC_SHA384, 48),
+        "HS512" => (hmac::HMAC_SHA512, 64),
         _ => return None,
     })
 }
@@ -166,9 +176,9 @@ mod tests {
 
     #[test]
     fn a_key_bound_to_an_algorithm_serves_no_other() {
-        let jwk = r#"{"kty":"oct","k":"c2VjcmV0","alg":"HS256"}"#;
-        let key = Key::parse(jwk).unwrap();
-        let how = |algorithm| hmac::sign(&hmac::Key::new(algorithm, b"secret"), b"message");
+        let jwk = serde_json::json!({ "kty": "oct", "k": encoded(&[7; 64]), "alg": "HS256" });
+        let key = Key::parse(&jwk.to_string()).unwrap();
+        let how = |algorithm| hmac::sign(&hmac::Key::new(algorithm, &[7; 64]), b"message");
         assert!(key.verify("HS256", b"message", how(hmac::HMAC_SHA256).as_ref()));
         assert!(!key.verify("HS512", b"message", how(hmac::HMAC_SHA512).as_ref()));
     }
@@ -177,7 +187,10 @@ mod tests {
     fn keys_that_are_weak_or_for_other_uses_are_refused() {
         let short = format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, encoded(&[0xc1; 128]));
         assert!(Key::parse(&short).is_err());
-        assert!(Key::parse(r#"{"kty":"oct","k":"c2VjcmV0","use":"enc"}"#).is_err());
+        let of = |bytes: &[u8]| format!(r#"{{"kty":"oct","k":"{}"}}"#, encoded(bytes));
+        assert!(Key::parse(&of(&[7; 31])).is_err());
+        assert!(Key::parse(&of(&[7; 32])).is_ok_and(|key| !key.verify("HS512", b"", &[0; 64])));
+        assert!(Key::parse(&of(&[7; 64]).replace('}', r#","use":"enc"}"#)).is_err());
         assert!(Key::parse(r#"{"kty":"EC","crv":"secp256k1","x":"","y":""}"#).is_err());
         assert!(Key::parse("nonsense").is_err());
     }
