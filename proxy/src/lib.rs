@@ -11,6 +11,7 @@ pub mod error;
 pub mod http;
 pub mod listener;
 pub mod message;
+pub mod reload;
 pub mod snapshot;
 pub mod stream;
 pub mod telemetry;

@@ -51,6 +51,20 @@ impl ListenSocket {
         .map_err(failed)
     }
 
+    /// Fails if anybody listens on the address, where [`ListenSocket::bind`] would join another process that
+    /// shares its port: connections would go to either. Another process can still come in between.
+    pub fn probe(address: &Address) -> Result<(), BindError> {
+        let Address::Tcp(tcp) = address else { return Ok(()) };
+        let probed =
+            Socket::new(Domain::for_address(*tcp), Type::STREAM, Some(Protocol::TCP)).and_then(|socket| {
+                v6_only(&socket, *tcp)?;
+                // As `bind` does: connections of an earlier process that are being closed are no obstacle.
+                socket.set_reuse_address(true)?;
+                socket.bind(&(*tcp).into())
+            });
+        probed.map_err(|source| BindError { address: address.clone(), source })
+    }
+
     /// The address that callers can connect to: with the port that was chosen.
     pub fn address(&self) -> &Address {
         &self.address
@@ -95,9 +109,7 @@ fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<ListenSocket>
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if let SocketAddr::V6(v6) = address {
-        socket.set_only_v6(!v6.ip().is_unspecified())?;
-    }
+    v6_only(&socket, address)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_tcp_nodelay(true)?;
@@ -109,6 +121,14 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
+}
+
+/// `[::]` takes IPv4 callers too.
+fn v6_only(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V6(v6) => socket.set_only_v6(!v6.ip().is_unspecified()),
+        SocketAddr::V4(_) => Ok(()),
+    }
 }
 
 fn bind_unix(path: &Path) -> io::Result<ListenSocket> {
@@ -224,6 +244,16 @@ mod tests {
         let ports: Vec<_> =
             bound.sockets.iter().map(|s| s.local_addr().unwrap().as_socket().unwrap().port()).collect();
         assert_eq!(ports, [port(&bound); 3]);
+    }
+
+    #[test]
+    fn a_port_that_another_process_shares_is_found_taken() {
+        let bound = ListenSocket::bind(&any_port(), 1).unwrap();
+        let error = ListenSocket::probe(bound.address()).unwrap_err().to_string();
+        assert!(error.contains("another process listens there"), "{error}");
+        let free = bound.address().clone();
+        drop(bound);
+        ListenSocket::probe(&free).unwrap();
     }
 
     #[test]

@@ -133,6 +133,8 @@ impl Seed {
                         desk.state.worker.draining.raise();
                         desk.closing.borrow_mut().drain().for_each(|(_, signal)| signal.raise());
                     }
+                    // A reload that was under way when the drain began.
+                    Some(Command::Listen(_)) if draining => {}
                     Some(command) => desk.follow(command),
                 },
                 _ = tend.tick() => desk.state.tend(),

@@ -10,15 +10,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use sha2::{Digest, Sha256};
 use weir_config::checked::{self, Config, DataSource, WasmSource};
 use weir_runtime::{BucketSettings, Buckets, Engine, Limits, Program, ProgramSettings, SharedSettings};
 
-use super::{Alive, ListenerPlan, Snapshot, slots::Slots};
+use super::{Alive, ListenerPlan, Renewal, Snapshot, slots::Slots};
 use crate::{
     chain::{DataSet, FilterPlan, Prepare},
     cluster::{Cluster, Resolved},
-    telemetry::metrics::Metrics,
-    tls::{ClientTls, ServerTls},
+    telemetry::metrics::{Metrics, SHARED},
+    tls::{ClientTls, ServerTls, TlsError},
 };
 
 /// What keeps a configuration from coming into force.
@@ -34,6 +35,15 @@ impl std::fmt::Display for BuildError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.place, self.reason)
     }
+}
+
+/// A configuration that can come into force.
+#[derive(Debug)]
+pub struct Built {
+    /// All of it is new or taken over.
+    pub snapshot: Snapshot,
+    /// Changed certificates of what was taken over; to be adopted together with the snapshot.
+    pub renewals: Vec<Renewal>,
 }
 
 /// Finds the code of a built-in filter.
@@ -71,11 +81,7 @@ impl Builder {
 
     /// Builds the snapshot of a configuration, taking over from `before` what did not change. Answers all
     /// that is wrong; then nothing has changed.
-    pub fn build(
-        &mut self,
-        mut config: Config,
-        before: Option<&Snapshot>,
-    ) -> Result<Snapshot, Vec<BuildError>> {
+    pub fn build(&mut self, mut config: Config, before: Option<&Snapshot>) -> Result<Built, Vec<BuildError>> {
         let slots = self.slots.renewed(&config);
         slots.number(&mut config);
         let limits = config.limits.iter().map(|limit| BucketSettings {
@@ -112,6 +118,9 @@ impl Builder {
                 Err(reason) => fail(format!("filters.{}", filter.name), reason),
             }
         }
+        let (renewals, failed) = Renewal::find(&listeners, &clusters);
+        self.metrics.process.certificate_failures.add(SHARED, failed.len() as u64);
+        failed.iter().for_each(|(place, error)| fail(place.clone(), told(error)));
         let errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !errors.is_empty() {
             return Err(errors);
@@ -119,14 +128,36 @@ impl Builder {
         self.states.retain(|name, _| config.filters.iter().any(|filter| filter.name == *name));
         (self.slots, self.buckets) = (slots, buckets);
         let generation = before.map_or(1, |b| b.generation + 1);
-        Ok(Snapshot {
-            generation,
-            config: Arc::new(config),
-            listeners,
-            filters,
-            clusters,
-            _alive: Alive::new(),
+        let (config, _alive) = (Arc::new(config), Alive::new());
+        Ok(Built {
+            snapshot: Snapshot { generation, config, listeners, filters, clusters, _alive },
+            renewals,
         })
+    }
+
+    /// The snapshot before, with the code of one filter read again. None: it is as it was.
+    pub fn with_filter(&mut self, name: &str, before: &Snapshot) -> Result<Option<Snapshot>, BuildError> {
+        let place = format!("filters.{name}");
+        let Some(at) = before.filters.iter().position(|plan| **plan.name() == *name) else {
+            return Err(BuildError { place, reason: "there is no such filter".to_owned() });
+        };
+        let (slots, buckets) = (self.slots.clone(), Arc::clone(&self.buckets));
+        let built = self
+            .filter(&before.filters[at].config, Some(before), &slots, &buckets)
+            .map_err(|reason| BuildError { place, reason })?;
+        if Arc::ptr_eq(&built, &before.filters[at]) {
+            return Ok(None);
+        }
+        let mut filters = before.filters.clone();
+        filters[at] = built;
+        Ok(Some(Snapshot {
+            generation: before.generation + 1,
+            config: Arc::clone(&before.config),
+            listeners: before.listeners.clone(),
+            filters,
+            clusters: before.clusters.clone(),
+            _alive: Alive::new(),
+        }))
     }
 
     fn cluster(&self, config: &checked::Cluster, before: Option<&Snapshot>) -> Result<Arc<Cluster>, String> {
@@ -144,7 +175,7 @@ impl Builder {
             return Ok(Arc::clone(kept));
         }
         let tls = match &config.tls {
-            Some(tls) => Some(ClientTls::load(tls, config.protocol).map_err(|error| error.to_string())?),
+            Some(tls) => Some(ClientTls::load(tls, config.protocol).map_err(|error| told(&error))?),
             None => None,
         };
         Ok(Arc::new(Cluster::new(config.clone(), resolved, tls, self.metrics.cluster(&config.name))))
@@ -159,7 +190,7 @@ impl Builder {
         let kept_tls = kept.filter(|plan| plan.config.tls == config.tls).and_then(|plan| plan.tls.clone());
         let tls = match (&config.tls, kept_tls) {
             (Some(_), Some(kept)) => Some(kept),
-            (Some(tls), None) => Some(Arc::new(ServerTls::load(tls).map_err(|error| error.to_string())?)),
+            (Some(tls), None) => Some(Arc::new(ServerTls::load(tls).map_err(|error| told(&error))?)),
             (None, _) => None,
         };
         let metrics = self.metrics.listener(&config.name);
@@ -174,10 +205,10 @@ impl Builder {
         buckets: &Arc<Buckets>,
     ) -> Result<Arc<FilterPlan>, String> {
         let bytes = self.code(config)?;
-        let artifact = self.engine.load(&bytes).map_err(|error| error.to_string())?;
-        let sha256 = hex(&artifact.sha256);
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let sha256 = hex(&digest);
         if let Some(expected) = &config.sha256
-            && *expected != artifact.sha256
+            && *expected != digest
         {
             return Err(format!("the file's sha256 is {sha256}, config expects {}", hex(expected)));
         }
@@ -189,6 +220,7 @@ impl Builder {
         {
             return Ok(Arc::clone(kept));
         }
+        let artifact = self.engine.load(&bytes).map_err(|error| error.to_string())?;
         let settings = SharedSettings { state_bytes: config.limits.state, ..SharedSettings::default() };
         let shared = Arc::clone(
             self.states
@@ -255,6 +287,11 @@ fn read_data(config: &checked::Filter, earlier: Option<&Arc<FilterPlan>>) -> Res
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// With what to do about it.
+fn told(error: &TlsError) -> String {
+    format!("{error} ({})", error.hint())
 }
 
 fn hex(bytes: &[u8]) -> String {

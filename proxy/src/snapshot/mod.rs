@@ -5,6 +5,7 @@
 
 mod build;
 mod local;
+mod renewal;
 mod slots;
 
 use std::sync::{
@@ -15,8 +16,9 @@ use std::sync::{
 use arc_swap::ArcSwap;
 use weir_config::checked::{self, Config};
 
-pub use build::{BuildError, Builder, Builtins};
+pub use build::{BuildError, Builder, Built, Builtins};
 pub use local::{Heads, LocalListener, LocalSnapshot, LocalState};
+pub use renewal::Renewal;
 
 use crate::{
     chain::FilterPlan,

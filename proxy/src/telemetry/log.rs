@@ -3,14 +3,27 @@
 //! It goes to standard error, as text or as one JSON object per line. Exchanges are not logged here but in
 //! [`super::access_log`].
 
-use std::io::{self, IsTerminal};
-use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
-/// The environment variable that sets the level when the command line does not.
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt,
+    layer::SubscriberExt,
+    reload::{self, Handle},
+    util::SubscriberInitExt,
+};
+use weir_config::checked::LogLevel;
+
+/// The environment variable that sets the level whatever config says.
 pub const LEVEL_VARIABLE: &str = "WEIR_LOG";
 
+/// The way to change the level; absent when [`LEVEL_VARIABLE`] decides.
+static LEVEL: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     /// For people; in colour on a terminal.
     #[default]
@@ -32,18 +45,40 @@ pub enum LogError {
     Twice,
 }
 
-/// Sets up the log of this process. The level is what the command line says, else [`LEVEL_VARIABLE`], else
-/// `info`.
-pub fn init(level: Option<&str>, format: Format) -> Result<(), LogError> {
-    let variable = std::env::var(LEVEL_VARIABLE).ok();
-    let filter = filter(level.or(variable.as_deref()))?;
+/// Sets up the log of this process. The level is what [`LEVEL_VARIABLE`] says, else what config does.
+pub fn init(level: LogLevel, format: Format) -> Result<(), LogError> {
+    let variable = std::env::var(LEVEL_VARIABLE).ok().filter(|said| !said.trim().is_empty());
+    let (filter, handle) = reload::Layer::new(filter(Some(variable.as_deref().unwrap_or(word(level))))?);
     let registry = Registry::default().with(filter);
     let lines = fmt::layer().with_writer(io::stderr);
     let set = match format {
         Format::Text => registry.with(lines.with_ansi(io::stderr().is_terminal())).try_init(),
         Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
-    set.map_err(|_| LogError::Twice)
+    set.map_err(|_| LogError::Twice)?;
+    if variable.is_none() {
+        let _ = LEVEL.set(handle);
+    }
+    Ok(())
+}
+
+/// Changes the level, unless [`LEVEL_VARIABLE`] decides.
+pub fn set_level(level: LogLevel) {
+    if let (Some(handle), Ok(filter)) = (LEVEL.get(), filter(Some(word(level)))) {
+        // Fails only when the log is gone, with the process.
+        let _ = handle.reload(filter);
+    }
+}
+
+fn word(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Off => "off",
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
 }
 
 fn filter(level: Option<&str>) -> Result<EnvFilter, LogError> {

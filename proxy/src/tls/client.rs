@@ -1,6 +1,6 @@
 //! TLS towards origins: the configuration of a cluster, swapped when its files change.
 
-use super::{H2, HTTP_1_1, Reloaded, TlsError, TlsFault, files::Files, provider, versions};
+use super::{H2, HTTP_1_1, TlsError, TlsFault, files::Files, provider, versions};
 use arc_swap::ArcSwap;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -10,7 +10,7 @@ use rustls::{
 use rustls_pki_types::ServerName;
 use std::{
     path::Path,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 use weir_config::checked::{Address, UpstreamProtocol, UpstreamTls};
 
@@ -23,7 +23,6 @@ pub struct ClientTls {
     protocol: UpstreamProtocol,
     server_name: Option<ServerName<'static>>,
     current: ArcSwap<Current>,
-    reloading: Mutex<()>,
 }
 
 /// One state of the files.
@@ -42,7 +41,6 @@ impl ClientTls {
             protocol,
             server_name: server_name(spec)?,
             current: ArcSwap::from_pointee(current),
-            reloading: Mutex::default(),
         })
     }
 
@@ -63,24 +61,25 @@ impl ClientTls {
         }
     }
 
-    /// Reads the files again. After an error the old ones stay in force.
-    pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads the files again and checks them. None: they are as they were.
+    pub fn read_again(&self) -> Result<Option<Renewed>, TlsError> {
         let read = Files::read(files(&self.spec))?;
         let digest = read.digest();
         if self.current.load().digest == digest {
-            return Ok(Reloaded::Unchanged);
+            return Ok(None);
         }
         let config = Arc::new(config(&self.spec, self.protocol, &read)?);
-        self.current.store(Arc::new(Current { config, digest }));
-        Ok(Reloaded::Replaced)
+        Ok(Some(Renewed(Arc::new(Current { config, digest }))))
     }
 
-    /// The files to watch.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        files(&self.spec)
+    /// Puts what was read in force, for handshakes to come; connections that stand are not touched.
+    pub fn adopt(&self, renewed: &Renewed) {
+        self.current.store(Arc::clone(&renewed.0));
     }
 }
+
+/// Files that were read again and are in order.
+pub struct Renewed(Arc<Current>);
 
 fn files(spec: &UpstreamTls) -> impl Iterator<Item = &Path> {
     let certificate = spec.certificate.iter().flat_map(|one| [one.cert.as_path(), one.key.as_path()]);

@@ -26,15 +26,6 @@ pub const H2: &[u8] = b"h2";
 /// ALPN name of HTTP/1.1 (RFC 7301 6).
 pub const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Whether a reload found something to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reloaded {
-    /// The files are as they were.
-    Unchanged,
-    /// New handshakes use the new files; connections that stand are not touched.
-    Replaced,
-}
-
 /// One provider for the process: its tables are not small.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =

@@ -1,8 +1,6 @@
 //! TLS towards callers: the configuration of a listener, swapped when its files change.
 
-use super::{
-    H2, HTTP_1_1, PeerIdentity, Reloaded, TlsError, TlsFault, files::Files, provider, sni::ByName, versions,
-};
+use super::{H2, HTTP_1_1, PeerIdentity, TlsError, TlsFault, files::Files, provider, sni::ByName, versions};
 use crate::telemetry::metrics::Handshake;
 use arc_swap::ArcSwap;
 use rustls::{
@@ -10,18 +8,13 @@ use rustls::{
     crypto::aws_lc_rs::Ticketer,
     server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{io, path::Path, sync::Arc};
 use weir_config::checked::{ClientAuth, ListenerTls};
 
 /// What a listener shows to its callers.
 pub struct ServerTls {
     spec: ListenerTls,
     current: ArcSwap<Current>,
-    reloading: Mutex<()>,
 }
 
 /// One state of the files.
@@ -35,11 +28,7 @@ impl ServerTls {
     /// Reads and checks the files.
     pub fn load(spec: &ListenerTls) -> Result<Self, TlsError> {
         let current = Current::load(spec, None)?;
-        Ok(ServerTls {
-            spec: spec.clone(),
-            current: ArcSwap::from_pointee(current),
-            reloading: Mutex::default(),
-        })
+        Ok(ServerTls { spec: spec.clone(), current: ArcSwap::from_pointee(current) })
     }
 
     /// For the next handshake.
@@ -47,23 +36,21 @@ impl ServerTls {
         self.current.load().config.clone()
     }
 
-    /// Reads the files again. After an error the old ones stay in force.
-    pub fn reload(&self) -> Result<Reloaded, TlsError> {
-        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads the files again and checks them. None: they are as they were.
+    pub fn read_again(&self) -> Result<Option<Renewed>, TlsError> {
         let old = self.current.load_full();
         let new = Current::load(&self.spec, Some(&old))?;
-        if new.digest == old.digest {
-            return Ok(Reloaded::Unchanged);
-        }
-        self.current.store(Arc::new(new));
-        Ok(Reloaded::Replaced)
+        Ok((new.digest != old.digest).then(|| Renewed(Arc::new(new))))
     }
 
-    /// The files to watch.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        files(&self.spec)
+    /// Puts what was read in force, for handshakes to come; connections that stand are not touched.
+    pub fn adopt(&self, renewed: &Renewed) {
+        self.current.store(Arc::clone(&renewed.0));
     }
 }
+
+/// Files that were read again and are in order.
+pub struct Renewed(Arc<Current>);
 
 fn files(spec: &ListenerTls) -> impl Iterator<Item = &Path> {
     let certificates = spec.certificates.iter().flat_map(|one| [one.cert.as_path(), one.key.as_path()]);

@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Vec<RateLimit>,
     /// What works, but was likely not meant like this.
     pub warnings: Vec<Problem>,
+    /// The file's tables as JSON, to be shown: what is secret in a filter's table is hidden.
+    pub written: Arc<serde_json::Value>,
 }
 
 /// Position of a cluster in [`Config::clusters`].

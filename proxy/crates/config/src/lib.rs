@@ -21,6 +21,7 @@ mod reference;
 mod report;
 mod schema;
 mod shape;
+mod shown;
 
 use std::path::Path;
 
@@ -66,7 +67,10 @@ pub fn parse(text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> 
         .and_then(|file| check::check(&file, &document, base_dir, &mut findings));
     let report = findings.finish();
     match config {
-        Some(config) if !report.has_errors() => Ok(Config { warnings: report.problems().to_vec(), ..config }),
+        Some(config) if !report.has_errors() => {
+            let (warnings, written) = (report.problems().to_vec(), shown::shown(&document).into());
+            Ok(Config { warnings, written, ..config })
+        }
         _ => Err(report),
     }
 }

@@ -11,6 +11,7 @@ mod unused;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
@@ -66,6 +67,7 @@ pub(crate) fn check(
         clusters: clusters?,
         limits: collect(&file.limits, rate_limit)?,
         warnings: Vec::new(),
+        written: Arc::default(),
     };
     unused::warn(&config, checker.findings);
     Some(config)

@@ -1,0 +1,95 @@
+//! Where the process listens: sockets are bound before anything changes, handed to the workers when the new
+//! snapshot is in force, and closed when the last listener leaves them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::mpsc;
+
+use crate::{
+    listener::{
+        socket::ListenSocket,
+        sockets::Sockets,
+        worker::{Command, Listen},
+    },
+    snapshot::Snapshot,
+};
+
+/// Bound, by listener.
+pub(super) type Bound = Vec<(Arc<str>, Arc<ListenSocket>)>;
+
+/// Sockets in use.
+pub(super) struct Listening {
+    sockets: Sockets,
+    by_name: HashMap<Arc<str>, Arc<ListenSocket>>,
+}
+
+impl Listening {
+    /// Nowhere yet.
+    pub(super) fn new(workers: usize) -> Self {
+        Self { sockets: Sockets::new(workers), by_name: HashMap::new() }
+    }
+
+    /// As [`Listening::bind`], at the start: fails if another process listens on one of the addresses, which
+    /// `SO_REUSEPORT` would let pass to share its connections.
+    pub(super) fn bind_alone(&self, snapshot: &Snapshot) -> Result<Bound> {
+        for plan in &snapshot.listeners {
+            let name = &plan.config.name;
+            ListenSocket::probe(&plan.config.address).with_context(|| format!("listeners.{name}"))?;
+        }
+        self.bind(snapshot)
+    }
+
+    /// A socket for each listener: the one it has, or a new one. Nothing is accepted yet.
+    pub(super) fn bind(&self, snapshot: &Snapshot) -> Result<Bound> {
+        let mut bound = Vec::with_capacity(snapshot.listeners.len());
+        for plan in &snapshot.listeners {
+            let name = Arc::clone(&plan.config.name);
+            let socket = self.sockets.bind(&name, &plan.config.address);
+            bound.push((Arc::clone(&name), socket.with_context(|| format!("listeners.{name}"))?));
+        }
+        Ok(bound)
+    }
+
+    /// Begins accepting on what is new and stops where a listener is gone or moved.
+    pub(super) fn apply(&mut self, bound: Bound, workers: &[mpsc::UnboundedSender<Command>]) {
+        self.by_name.retain(|name, listening| {
+            let stays = bound.iter().any(|(n, socket)| n == name && Arc::ptr_eq(socket, listening));
+            if !stays {
+                tracing::info!(listener = &**name, address = %listening.address(), "listening no more");
+                workers.iter().for_each(|worker| drop(worker.send(Command::Close(Arc::clone(name)))));
+            }
+            stays
+        });
+        for (name, socket) in bound {
+            if self.by_name.contains_key(&name) {
+                continue;
+            }
+            let open = Arc::new(AtomicUsize::new(0));
+            tracing::info!(listener = &*name, address = %socket.address(), "listening");
+            for worker in workers {
+                let (name, socket, open) = (Arc::clone(&name), Arc::clone(&socket), Arc::clone(&open));
+                let _ = worker.send(Command::Listen(Listen { name, socket, open }));
+            }
+            self.by_name.insert(name, socket);
+        }
+    }
+
+    /// Lets go of all sockets.
+    pub(super) fn close(&mut self) {
+        self.by_name.clear();
+    }
+
+    /// Name and address of each listener, for people.
+    pub(super) fn told(&self) -> Vec<(Arc<str>, String)> {
+        let address = |(name, socket): (&Arc<str>, &Arc<ListenSocket>)| {
+            (Arc::clone(name), socket.address().to_string())
+        };
+        let mut all: Vec<_> = self.by_name.iter().map(address).collect();
+        all.sort();
+        all
+    }
+}

@@ -1,0 +1,236 @@
+//! The process: workers, the control side beside them, and how both begin and end.
+
+mod check;
+mod listening;
+mod reload;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::{Notify, mpsc};
+use weir_config::Config;
+use weir_runtime::{Engine, EngineSettings};
+
+pub use check::check;
+pub use reload::{Refused, Reloaded, Swapped};
+
+use crate::{
+    clock::Clock,
+    listener::worker::{Command, Seed},
+    reload::{Seen, files},
+    snapshot::{BuildError, Builder, Shared},
+    telemetry::{
+        access_log::AccessLog,
+        metrics::{Metrics, SHARED},
+    },
+};
+use listening::Listening;
+
+include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// The code of a standard filter.
+pub fn builtin(name: &str) -> Option<&'static [u8]> {
+    BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
+/// How often a drain looks whether the workers are done.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// A running proxy, as the control side sees it.
+pub struct App {
+    path: PathBuf,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held through a whole reload: one at a time.
+    control: Mutex<Control>,
+    /// Held for a moment.
+    status: Mutex<Status>,
+    access_log: Option<AccessLog>,
+    draining: AtomicBool,
+    /// Raised when the process is asked to end.
+    pub ending: Notify,
+    /// Raised after each reload: other files may count from now on.
+    pub reloaded: Notify,
+}
+
+/// What a reload changes.
+struct Control {
+    builder: Builder,
+    listening: Listening,
+    config: Config,
+    /// As the process was started: what of it changed since takes a restart.
+    started: Config,
+}
+
+/// What can be told without waiting for a reload that is under way.
+#[derive(Default)]
+struct Status {
+    listeners: Vec<(Arc<str>, String)>,
+    last_error: Option<Vec<String>>,
+    restart_needed: Vec<&'static str>,
+    seen: Seen,
+}
+
+/// What is told of the configuration.
+#[derive(Debug, serde::Serialize)]
+pub struct Standing {
+    /// Counts up with each change that came into force.
+    pub generation: u64,
+    /// Configurations in memory: one, and those that exchanges still finish on.
+    pub snapshots: u64,
+    /// Why the last reload was refused, if it was.
+    pub last_error: Option<Vec<String>>,
+    /// Sections that differ from what the process was started with and cannot change while it runs.
+    pub restart_needed: Vec<&'static str>,
+    /// The file's tables, without secrets.
+    pub config: Arc<serde_json::Value>,
+}
+
+impl App {
+    /// Starts a proxy with the configuration that was read from `path`; `seen` are the files that it was read
+    /// from, as they were before.
+    pub fn start(path: &Path, config: Config, mut seen: Seen) -> Result<Arc<Self>> {
+        let workers = config.workers;
+        seen.look(files(&config));
+        let instances = (workers * config.filters.len() * 3).clamp(64, 4096) as u32;
+        let engine = Engine::new(EngineSettings { cache: config.cache.clone(), instances })?;
+        let metrics = Metrics::new(workers);
+        let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, workers);
+        let snapshot = builder.build(config.clone(), None).map_err(|errors| told(&errors))?.snapshot;
+        let mut listening = Listening::new(workers);
+        let bound = listening.bind_alone(&snapshot)?;
+        let access_log = AccessLog::open(&config.access_log, workers, Arc::clone(&metrics))
+            .with_context(|| access_log_place(&config))?;
+        metrics.process.config_generation.set(SHARED, snapshot.generation);
+        let shared = Shared::new(Arc::new(snapshot), metrics, workers);
+        let (senders, threads) = start_workers(&shared, access_log.as_ref())?;
+        listening.apply(bound, &senders);
+        let status = Status { seen, listeners: listening.told(), ..Status::default() };
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            shared,
+            workers: senders,
+            threads: Mutex::new(threads),
+            control: Mutex::new(Control { builder, listening, started: config.clone(), config }),
+            status: Mutex::new(status),
+            access_log,
+            draining: AtomicBool::new(false),
+            ending: Notify::new(),
+            reloaded: Notify::new(),
+        }))
+    }
+
+    /// Where it listens: name and bound address.
+    pub fn listeners(&self) -> Vec<(Arc<str>, String)> {
+        self.status().listeners.clone()
+    }
+
+    /// The configuration in force, and what became of the last change to it.
+    pub fn standing(&self) -> Standing {
+        let (snapshot, status) = (self.shared.snapshot(), self.status());
+        Standing {
+            generation: snapshot.generation,
+            snapshots: crate::snapshot::snapshots_alive(),
+            last_error: status.last_error.clone(),
+            restart_needed: status.restart_needed.clone(),
+            config: Arc::clone(&snapshot.config.written),
+        }
+    }
+
+    /// Files whose change means a reload, as they were before they were read.
+    pub fn seen(&self) -> Seen {
+        self.status().seen.clone()
+    }
+
+    /// Opens the access log's file anew.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
+    /// The process is about to end: new connections are not taken any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Stops listening, lets exchanges finish within config's time, and ends the workers.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        let patience = self.shared.snapshot().config.drain;
+        tracing::info!(?patience, "draining");
+        self.workers.iter().for_each(|worker| drop(worker.send(Command::Drain)));
+        // With the last holder the sockets close: callers are refused at once instead of waiting in vain.
+        self.control().listening.close();
+        let ends = Instant::now() + patience;
+        let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ends {
+            std::thread::sleep(DRAIN_STEP);
+        }
+        self.quit();
+        threads.drain(..).for_each(|thread| drop(thread.join()));
+        tracing::info!("drained");
+    }
+
+    /// Ends the workers now, whatever is under way.
+    pub fn quit(&self) {
+        self.workers.iter().for_each(|worker| drop(worker.send(Command::Quit)));
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Workers = (Vec<mpsc::UnboundedSender<Command>>, Vec<JoinHandle<()>>);
+
+fn start_workers(shared: &Arc<Shared>, access_log: Option<&AccessLog>) -> Result<Workers> {
+    let count = shared.connections.len();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+    let clock = Clock::start();
+    let mut threads = Vec::with_capacity(count);
+    for (index, commands) in receivers.into_iter().enumerate() {
+        let seed = Seed {
+            index,
+            clock,
+            random: seed(index),
+            shared: Arc::clone(shared),
+            access_log: access_log.map(|log| log.worker(index)),
+            commands,
+            colleagues: senders.clone(),
+        };
+        threads.push(seed.start().context("a worker's thread")?);
+    }
+    Ok((senders, threads))
+}
+
+fn told(errors: &[BuildError]) -> anyhow::Error {
+    anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn access_log_place(config: &Config) -> String {
+    match &config.access_log {
+        weir_config::checked::AccessLog::File(path) => format!("access_log.to: {}", path.display()),
+        _ => "access_log.to".to_owned(),
+    }
+}
+
+/// Randomness of a worker, from the keys that the standard library draws from the system.
+fn seed(worker: usize) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(worker)
+}

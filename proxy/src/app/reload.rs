@@ -1,0 +1,203 @@
+//! Putting a change in force: everything that can fail is done before anything changes, so that any error
+//! keeps the running configuration whole.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+use weir_config::{Changes, Problem, differences};
+
+use super::{App, Control};
+use crate::{
+    chain::FilterPlan,
+    listener::worker::Command,
+    reload::{Seen, files},
+    snapshot::{Built, Snapshot},
+    telemetry::{
+        log,
+        metrics::{Reload, SHARED},
+    },
+};
+
+/// Sections that the process is built on.
+const NEEDS_RESTART: [&str; 4] = ["admin", "workers", "cache", "access_log"];
+
+/// What became of reading the configuration again.
+#[derive(Debug, Serialize)]
+pub struct Reloaded {
+    /// `applied` or `unchanged`.
+    pub result: &'static str,
+    /// In force now.
+    pub generation: u64,
+    /// What config changed.
+    pub changes: Changes,
+    /// Filters of another version now: by config, or because their file changed.
+    pub swapped: Vec<Arc<str>>,
+    /// Sections whose certificates changed.
+    pub certificates: Vec<String>,
+    /// Sections that changed since the start and come into force with a restart only.
+    pub restart_needed: Vec<&'static str>,
+    /// What works, but was likely not meant like this.
+    pub warnings: Vec<Problem>,
+}
+
+/// What became of reading one filter's file again.
+#[derive(Debug, Serialize)]
+pub struct Swapped {
+    /// `swapped` or `unchanged`.
+    pub result: &'static str,
+    /// The filter's, in force now.
+    pub generation: u64,
+}
+
+/// All that keeps a change from coming into force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// A line each, without lines of the file: these may hold secrets.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("; "))
+    }
+}
+
+impl<E: ToString> From<&[E]> for Refused {
+    fn from(errors: &[E]) -> Self {
+        Self { problems: errors.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl App {
+    /// Reads the configuration and all its files again and applies what changed. Any error keeps the running
+    /// one whole.
+    pub fn reload(&self) -> Result<Reloaded, Refused> {
+        let mut control = self.control();
+        let mut seen = Seen::now([self.path.clone()]);
+        let outcome = self.try_reload(&mut control, &mut seen);
+        self.account(&control, &outcome, seen);
+        self.reloaded.notify_one();
+        outcome
+    }
+
+    fn try_reload(&self, control: &mut Control, seen: &mut Seen) -> Result<Reloaded, Refused> {
+        self.refuse_when_draining()?;
+        let config = weir_config::load(&self.path).map_err(|report| Refused::from(report.problems()))?;
+        seen.look(files(&config));
+        let before = self.shared.snapshot();
+        let built = control.builder.build(config.clone(), Some(&before));
+        let Built { snapshot, renewals } = built.map_err(|errors| Refused::from(&*errors))?;
+        let changes = differences(&control.config, &config);
+        let swapped = swapped(&before, &snapshot);
+        let same = changes.is_empty() && swapped.is_empty() && same_clusters(&before, &snapshot);
+        let warnings = config.warnings.clone();
+        if !same {
+            let bound = control.listening.bind(&snapshot);
+            let bound = bound.map_err(|error| Refused { problems: vec![format!("{error:#}")] })?;
+            log::set_level(config.log);
+            self.put_in_force(snapshot);
+            control.listening.apply(bound, &self.workers);
+            control.config = config;
+        }
+        renewals.iter().for_each(|renewal| renewal.adopt());
+        Ok(Reloaded {
+            result: if same && renewals.is_empty() { "unchanged" } else { "applied" },
+            generation: self.shared.generation(),
+            changes,
+            swapped,
+            certificates: renewals.iter().map(ToString::to_string).collect(),
+            restart_needed: restart_needed(control),
+            warnings,
+        })
+    }
+
+    /// Counts a reload, logs it, and keeps what is told of it.
+    fn account(&self, control: &Control, outcome: &Result<Reloaded, Refused>, mut seen: Seen) {
+        // After a refusal, what runs and what should run are both worth watching.
+        seen.look(files(&control.config));
+        let label = match outcome {
+            Ok(reloaded) if reloaded.result == "applied" => Reload::Applied,
+            Ok(_) => Reload::Unchanged,
+            Err(_) => Reload::Failed,
+        };
+        self.shared.metrics.process.config_reloads.one(SHARED, label);
+        let mut status = self.status();
+        status.seen = seen;
+        match outcome {
+            Ok(Reloaded { result, generation, warnings, restart_needed, .. }) => {
+                tracing::info!(result, generation, "configuration read again");
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                if !restart_needed.is_empty() {
+                    tracing::warn!(sections = ?restart_needed, "changed, and comes into force with a restart only");
+                }
+                status.last_error = None;
+                status.restart_needed.clone_from(restart_needed);
+                status.listeners = control.listening.told();
+            }
+            Err(refused) => {
+                for problem in &refused.problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("the new configuration is refused; the old one stays in force");
+                status.last_error = Some(refused.problems.clone());
+            }
+        }
+    }
+
+    /// Reads the code of one filter again and swaps it if it changed. None: there is no such filter.
+    pub fn swap_filter(&self, name: &str) -> Option<Result<Swapped, Refused>> {
+        let mut control = self.control();
+        let before = self.shared.snapshot();
+        let generation = |snapshot: &Snapshot| {
+            snapshot.filters.iter().find(|plan| **plan.name() == *name).map(|plan| plan.generation)
+        };
+        let old = generation(&before)?;
+        if let Err(refused) = self.refuse_when_draining() {
+            return Some(Err(refused));
+        }
+        Some(match control.builder.with_filter(name, &before) {
+            Ok(None) => Ok(Swapped { result: "unchanged", generation: old }),
+            Ok(Some(snapshot)) => {
+                let generation = generation(&snapshot).unwrap_or(old);
+                self.put_in_force(snapshot);
+                tracing::info!(filter = name, generation, "swapped");
+                Ok(Swapped { result: "swapped", generation })
+            }
+            Err(error) => {
+                tracing::error!("{error}; the version before stays in force");
+                Err(Refused { problems: vec![error.to_string()] })
+            }
+        })
+    }
+
+    fn put_in_force(&self, snapshot: Snapshot) {
+        self.shared.metrics.process.config_generation.set(SHARED, snapshot.generation);
+        self.shared.swap(Arc::new(snapshot));
+        self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
+    }
+
+    fn refuse_when_draining(&self) -> Result<(), Refused> {
+        if self.is_draining() {
+            Err(Refused { problems: vec!["the proxy is draining".to_owned()] })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Filters that were not taken over, new ones included.
+fn swapped(before: &Snapshot, now: &Snapshot) -> Vec<Arc<str>> {
+    let kept = |plan: &Arc<FilterPlan>| before.filters.iter().any(|old| Arc::ptr_eq(old, plan));
+    now.filters.iter().filter(|plan| !kept(plan)).map(|plan| Arc::clone(plan.name())).collect()
+}
+
+/// Names of endpoints may lead elsewhere although config is the same.
+fn same_clusters(before: &Snapshot, now: &Snapshot) -> bool {
+    let (old, new) = (before.clusters.iter().flatten(), now.clusters.iter().flatten());
+    old.zip(new).all(|(old, new)| Arc::ptr_eq(old, new))
+}
+
+fn restart_needed(control: &Control) -> Vec<&'static str> {
+    let changed = differences(&control.started, &control.config).process;
+    NEEDS_RESTART.into_iter().filter(|section| changed.contains(section)).collect()
+}

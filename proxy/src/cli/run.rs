@@ -1,0 +1,111 @@
+//! `weir run`: the control side of the process, from start to drain.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    admin::Admin,
+    app::App,
+    reload::{Seen, Watch},
+    telemetry::log,
+};
+
+/// Runs until the process is asked to end.
+pub(super) fn run(path: &Path, announce: Option<PathBuf>, format: log::Format) -> Result<ExitCode> {
+    let seen = Seen::now([path.to_owned()]);
+    let config = match weir_config::load(path) {
+        Ok(config) => config,
+        Err(report) => {
+            eprintln!("{report}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    log::init(config.log, format)?;
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let admin = match &config.admin {
+        Some(admin) => {
+            let bound = Admin::bind(admin.address);
+            Some(bound.with_context(|| format!("admin.address: cannot listen on {}", admin.address))?)
+        }
+        None => None,
+    };
+    let app = App::start(path, config, seen)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(control(&app, admin, announce))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Signals that end the process; the second one ends it at once.
+struct Endings {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Endings {
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>) -> Result<()> {
+    let mut endings =
+        Endings { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let mut hangup = signal(SignalKind::hangup())?;
+    let admin = admin.map(|admin| admin.serve(app)).transpose().context("admin")?;
+    let mut watch = Watch::new();
+    watch.cover(app.seen());
+    if let Some(file) = announce {
+        tell_addresses(app, admin, &file).with_context(|| format!("--announce {}", file.display()))?;
+    }
+    loop {
+        tokio::select! {
+            () = endings.come() => break,
+            () = app.ending.notified() => break,
+            () = app.reloaded.notified() => {
+                watch.cover(app.seen());
+                continue;
+            }
+            _ = hangup.recv() => app.reopen_log(),
+            () = watch.changed() => {}
+        }
+        let reloading = Arc::clone(app);
+        // Told in the log and by the admin API.
+        let _ = tokio::task::spawn_blocking(move || reloading.reload()).await;
+    }
+    drain(app, &mut endings).await
+}
+
+/// The admin API answers on meanwhile.
+async fn drain(app: &Arc<App>, endings: &mut Endings) -> Result<()> {
+    let draining = Arc::clone(app);
+    let mut drained = tokio::task::spawn_blocking(move || draining.drain());
+    loop {
+        tokio::select! {
+            done = &mut drained => return done.context("drain"),
+            () = endings.come() => {
+                tracing::warn!("asked again: ending at once");
+                app.quit();
+            }
+        }
+    }
+}
+
+fn tell_addresses(app: &App, admin: Option<std::net::SocketAddr>, file: &Path) -> Result<()> {
+    let listeners: serde_json::Map<_, _> =
+        app.listeners().into_iter().map(|(name, address)| (name.to_string(), address.into())).collect();
+    let told = serde_json::json!({ "admin": admin.map(|a| a.to_string()), "listeners": listeners });
+    // Under its name it is whole.
+    let partial = file.with_extension("partial");
+    std::fs::write(&partial, told.to_string())?;
+    std::fs::rename(&partial, file)?;
+    Ok(())
+}
