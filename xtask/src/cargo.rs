@@ -40,7 +40,16 @@ pub(crate) fn output(mut command: Command) -> Result<String> {
 
 /// Where cargo puts what it builds in the profile that chores use.
 pub(crate) fn built(name: &str) -> PathBuf {
+    target().join("debug").join(name)
+}
+
+/// Where cargo puts what it builds in the release profile.
+pub(crate) fn built_release(name: &str) -> PathBuf {
+    target().join("release").join(name)
+}
+
+fn target() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
-    workspace().join(target).join("debug").join(name)
+    workspace().join(target)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)] // Its output is what a chore is for.
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
@@ -18,6 +19,8 @@ usage: cargo xtask CHORE
 
   test          build everything and run every test; ends with `N passed, N failed`
   check         formatting, lints, no new duplicate dependencies
+  bench load    measure Weir beside its peers; options in benches/README.md
+  bench micro   measure its parts
   demo          start Weir with four policies in front of two versions of a service, and say what to try
   demo --once   play the same steps, check each, and end
 ";
@@ -38,6 +41,7 @@ fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["test", rest @ ..] => test::run(rest),
         ["check"] => check::run(),
+        ["bench", rest @ ..] => bench::run(rest),
         ["demo", rest @ ..] => demo::run(rest),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

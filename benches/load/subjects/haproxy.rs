@@ -1,0 +1,82 @@
+//! haproxy, with one thread; policies in its own terms.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Running, Stage, Subject, free_port, listening, pinned};
+use crate::work::{Policies, Wire};
+
+/// The outer error says that it has no such policy.
+pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
+    let Some(policies) = policies(stage.policies, &stage.file("public.pem")) else {
+        return Err(format!("has no equivalent of {}", stage.policies.name()));
+    };
+    Ok(run(stage, &policies))
+}
+
+fn run(stage: &Stage, policies: &[String; 2]) -> Result<Running> {
+    let address = free_port()?;
+    let bind = match stage.work.wire() {
+        Wire::H1 => String::new(),
+        Wire::H2c => " proto h2".to_owned(),
+        Wire::Tls | Wire::TlsNew => {
+            format!(" ssl crt {} alpn http/1.1 ssl-min-ver TLSv1.3", stage.file("both.pem").display())
+        }
+    };
+    let [rules, backends] = policies;
+    let (v1, v2) = (stage.origin(0), stage.origin(1));
+    let config = format!(
+        "global\n  nbthread 1\n  maxconn 9900\n  tune.ssl.default-dh-param 2048\n\
+         defaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 15s\n  \
+         timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n\
+         frontend web\n  bind {address}{bind}\n{rules}\
+         backend users\n  balance leastconn\n  server one {v1}\n  server two {v2}\n\
+         {}",
+        backends.replace("V1", &v1.to_string()).replace("V2", &v2.to_string())
+    );
+    let file = stage.write("haproxy.cfg", &config)?;
+    let binary = Subject::Haproxy.binary(Path::new("")).unwrap_or_else(|| "haproxy".into());
+    let mut command = pinned(&binary);
+    command.arg("-db").arg("-f").arg(file);
+    listening(stage, "haproxy", command, address)
+}
+
+/// Rules of the frontend, and further backends.
+fn policies(policies: Policies, key: &Path) -> Option<[String; 2]> {
+    let plain = "  default_backend users\n";
+    let router = "  acl users path_beg /users\n  http-request return status 404 unless users\n";
+    let token = format!(
+        "  http-request set-var(txn.bearer) http_auth_bearer\n  \
+         http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')\n  \
+         http-request set-var(txn.iss) var(txn.bearer),jwt_payload_query('$.iss')\n  \
+         http-request set-var(txn.aud) var(txn.bearer),jwt_payload_query('$.aud')\n  \
+         http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')\n  \
+         http-request set-var(txn.now) date()\n  \
+         http-request deny deny_status 401 unless {{ var(txn.alg) -m str ES256 }}\n  \
+         http-request deny deny_status 401 unless {{ var(txn.iss) -m str https://bench.weir.example }}\n  \
+         http-request deny deny_status 401 unless {{ var(txn.aud) -m str users }}\n  \
+         http-request deny deny_status 401 if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}\n  \
+         http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,\"{}\") 1 }}\n",
+        key.display()
+    );
+    let canary =
+        "  acl next req.hdr(x-user),crc32(),mod(100) lt 10\n  use_backend v2 if next\n  default_backend v1\n";
+    let versions = "backend v1\n  server one V1\nbackend v2\n  server two V2\n";
+    let guarded = |name: &str, at: &str| {
+        format!(
+            "backend {name}\n  server one {at} check inter 10s observe layer7 error-limit 7 on-error mark-down\n"
+        )
+    };
+    Some(match policies {
+        Policies::None => [plain.to_owned(), String::new()],
+        Policies::Noop => return None,
+        Policies::Router => [format!("{router}{plain}"), String::new()],
+        Policies::Jwt => [format!("{token}{plain}"), String::new()],
+        Policies::Canary => [canary.to_owned(), versions.to_owned()],
+        Policies::Breaker => ["  default_backend v1\n".to_owned(), guarded("v1", "V1")],
+        Policies::Four => {
+            [format!("{router}{token}{canary}"), format!("{}{}", guarded("v1", "V1"), guarded("v2", "V2"))]
+        }
+    })
+}

@@ -1,0 +1,246 @@
+//! Whom we measure, and the stage that all of them stand on: the same origins, certificates and requests.
+
+mod envoy;
+mod haproxy;
+mod nginx;
+mod weir;
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use tempfile::TempDir;
+use weir_testkit::Ca;
+
+use crate::{
+    cpu,
+    generate::Asked,
+    token::Signer,
+    work::{Policies, Wire, Work},
+};
+
+/// Who can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Subject {
+    Weir,
+    Haproxy,
+    Nginx,
+    Envoy,
+    /// A proxy of nothing but hyper: what a core of ours costs at least.
+    Floor,
+}
+
+impl Subject {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Weir => "weir",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Envoy => "envoy",
+            Self::Floor => "bare hyper",
+        }
+    }
+
+    /// Its program, if it is installed.
+    pub(crate) fn binary(self, weir: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Weir => Some(weir.to_owned()),
+            Self::Haproxy => found("haproxy"),
+            Self::Nginx => found("nginx"),
+            Self::Envoy => envoy::binary(),
+            Self::Floor => std::env::current_exe().ok(),
+        }
+    }
+}
+
+fn found(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// What is the same for all subjects of a work.
+pub(crate) struct Stage {
+    pub(crate) work: Work,
+    pub(crate) policies: Policies,
+    weir: PathBuf,
+    cache: PathBuf,
+    folder: TempDir,
+    origins: Vec<Running>,
+}
+
+/// A process of the benchmark; killed, by its own id, when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Stage {
+    /// Starts the origins and writes certificates, keys and requests. Weir keeps compiled filters in `cache`, or,
+    /// without one, in the stage's own folder.
+    pub(crate) fn set(weir: &Path, cache: Option<&Path>, work: Work, policies: Policies) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("weir-load-").tempdir()?;
+        let ca = Ca::new()?;
+        ca.write_to(folder.path(), "ca")?;
+        let leaf = ca.leaf(&["localhost"])?;
+        leaf.write_to(folder.path(), "leaf")?;
+        std::fs::write(folder.path().join("both.pem"), leaf.pem() + &leaf.key_pem())?;
+        let signer = Signer::new()?;
+        std::fs::write(folder.path().join("jwks.json"), signer.jwks())?;
+        std::fs::write(folder.path().join("public.pem"), signer.public_pem())?;
+        std::fs::write(folder.path().join("requests.json"), requests(policies, &signer)?)?;
+        let origins = (0..2).map(|_| origin(work.body())).collect::<Result<_>>()?;
+        let cache = cache.map_or_else(|| folder.path().join("cache"), Path::to_owned);
+        Ok(Self { work, policies, weir: weir.to_owned(), cache, folder, origins })
+    }
+
+    /// Starts a subject and waits until it answers; or why it cannot do this work.
+    pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
+        let running = match subject {
+            Subject::Weir => weir::start(self),
+            Subject::Haproxy => haproxy::start(self)?,
+            Subject::Nginx => nginx::start(self)?,
+            Subject::Envoy => envoy::start(self)?,
+            Subject::Floor => floor(self)?,
+        };
+        running.map_err(|error| format!("{error:#}"))
+    }
+
+    pub(crate) fn wire_name(&self) -> String {
+        self.work.wire().to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn requests(&self) -> PathBuf {
+        self.file("requests.json")
+    }
+
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.file("ca.pem")
+    }
+
+    /// CPU seconds of the origins.
+    pub(crate) fn origins_cpu(&self) -> Result<f64> {
+        self.origins.iter().map(|origin| Ok(cpu::of(origin.id())?.cpu)).sum()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.file(name);
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    fn tls(&self) -> bool {
+        matches!(self.work.wire(), Wire::Tls | Wire::TlsNew)
+    }
+
+    fn origin(&self, number: usize) -> SocketAddr {
+        self.origins[number].address
+    }
+}
+
+/// A hundred requests by different users, with a token if policies want one.
+fn requests(policies: Policies, signer: &Signer) -> Result<Vec<u8>> {
+    let token = signer.token()?;
+    let asked: Vec<Asked> = (0..100)
+        .map(|user| {
+            let mut fields = vec![("x-user".to_owned(), format!("user-{user}"))];
+            if policies.token() {
+                fields.push(("authorization".to_owned(), format!("Bearer {token}")));
+            }
+            Asked { path: "/users/42/orders".to_owned(), fields }
+        })
+        .collect();
+    Ok(serde_json::to_vec(&asked)?)
+}
+
+fn origin(body: usize) -> Result<Running> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(std::env::current_exe()?).args(["origin", "--body", &body.to_string()]);
+    announced(command)
+}
+
+fn floor(stage: &Stage) -> Result<Result<Running>, String> {
+    if stage.policies != Policies::None || stage.tls() {
+        return Err("does plain text without policies only".to_owned());
+    }
+    let start = || {
+        let mut command = pinned(&std::env::current_exe()?);
+        command.args(["floor", "--origin", &stage.origin(0).to_string()]);
+        if stage.work.wire() == Wire::H2c {
+            command.arg("--h2");
+        }
+        announced(command)
+    };
+    Ok(start())
+}
+
+/// A command on the proxy's core.
+fn pinned(binary: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0"]).arg(binary);
+    command
+}
+
+/// Starts what prints its address first.
+fn announced(mut command: Command) -> Result<Running> {
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))?;
+    let output = child.stdout.take().context("stdout")?;
+    // Owned from here on, so that it ends if it says nothing useful.
+    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    running.address = line.trim().parse().with_context(|| format!("{command:?} said {line:?}"))?;
+    Ok(running)
+}
+
+/// Starts what listens at an address that we gave it, and waits until it does. Its words go to a file, shown if
+/// it ends.
+fn listening(stage: &Stage, name: &str, mut command: Command, address: SocketAddr) -> Result<Running> {
+    let words = stage.file(&format!("{name}.log"));
+    let log = std::fs::File::create(&words)?;
+    command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());
+    let child = command.spawn().with_context(|| format!("{command:?}"))?;
+    let mut running = Running { child, address };
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !listens(address) {
+        if running.child.try_wait()?.is_some() || Instant::now() > patience {
+            bail!("{name} does not listen: {}", std::fs::read_to_string(words)?.trim());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(running)
+}
+
+/// Whether somebody accepts there. A connection to a free port of the system's may meet itself: that is nobody.
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|own| own != address))
+}
+
+/// A port that was free a moment ago, for programs that cannot tell which one the system gave them.
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
