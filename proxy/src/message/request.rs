@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use super::{ConnectionInfo, RequestHead, RouteChoice};
+use crate::telemetry::trace_context::TraceParent;
 
 /// One request. Policies are shown values of it, and their decisions are applied to it.
 #[derive(Debug, Clone, Default)]
@@ -15,11 +16,14 @@ pub struct Request {
     pub route: RouteChoice,
     /// Its name in logs, at the origin and in the response.
     pub id: RequestId,
+    /// The trace it is part of, if its caller said so.
+    pub trace: Option<TraceParent>,
     /// Where it came from.
     pub connection: Option<Arc<ConnectionInfo>>,
 }
 
-/// A request's id: the caller's own if legal, else 32 random hexadecimal digits.
+/// A request's id: the caller's own if legal, else 32 random hexadecimal digits. It tells exchanges apart and
+/// is no secret: nobody may be let in for knowing one.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId {
     bytes: [u8; 64],
@@ -67,6 +71,7 @@ impl Request {
         self.facts.clear();
         self.route.clear();
         self.id = RequestId::default();
+        self.trace = None;
         self.connection = None;
     }
 

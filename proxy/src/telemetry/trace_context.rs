@@ -1,11 +1,8 @@
 //! W3C Trace Context: which trace an exchange belongs to (<https://www.w3.org/TR/trace-context-2/>).
 //!
-//! As long as the proxy records no spans of its own, it hands on what it received ([`Role::Carry`]): a new
-//! parent id that nothing ever reports would tear the trace apart. What is not valid is not handed on. With
-//! [`Role::Join`] it takes part: it gives the request a span id of its own, and begins a trace where there is
-//! none.
-
-use super::ids::Ids;
+//! As long as the proxy records no spans of its own, it hands on what it received: a new parent id that nothing
+//! ever reports would tear the trace apart, and a trace begun here would have no beginning. What is not valid is
+//! not handed on.
 
 /// Members of a `tracestate` (3.3.1.1).
 const STATE_MEMBERS: usize = 32;
@@ -20,15 +17,6 @@ const PARENT_LENGTH: usize = 55;
 const SAMPLED: u8 = 1;
 /// Bit of the flags: the trace id is random in its last seven bytes (3.2.2.5.2).
 const RANDOM: u8 = 2;
-
-/// What the proxy does with a trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Hands on what is valid, unchanged.
-    Carry,
-    /// Is part of the trace.
-    Join,
-}
 
 /// A valid `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,40 +96,24 @@ fn hex(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
-/// What goes upstream. What is none is removed from the request.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outgoing {
-    /// For the access log and the field [`Outgoing::traceparent`] gives.
-    pub parent: Option<TraceParent>,
-    /// `tracestate`, in one line.
+/// What goes on to the origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// As received; the field itself can stay as it is.
+    pub parent: TraceParent,
+    /// `tracestate` in one line; none if there is none that is legal.
     pub state: Option<Vec<u8>>,
-    /// The request's own `traceparent` may stay as it is.
-    pub unchanged: bool,
 }
 
-/// Decides on the fields of a request: every `traceparent` and every `tracestate` line it has.
-pub fn outgoing<'a>(
+/// Reads every `traceparent` and every `tracestate` line of a request. None: neither may be handed on.
+pub fn carried<'a>(
     mut parents: impl Iterator<Item = &'a [u8]>,
     states: impl Iterator<Item = &'a [u8]>,
-    role: Role,
-    ids: &mut Ids,
-) -> Outgoing {
+) -> Option<Carried> {
     // More than one is as good as none (3.2, "if the vendor failed to parse").
-    let received = parents.next().filter(|_| parents.next().is_none()).and_then(TraceParent::parse);
-    match (received, role) {
-        (Some(parent), Role::Carry) => {
-            Outgoing { parent: Some(parent), state: state(states), unchanged: true }
-        }
-        (Some(parent), Role::Join) => {
-            let parent = TraceParent { parent_id: ids.span(), ..parent };
-            Outgoing { parent: Some(parent), state: state(states), unchanged: false }
-        }
-        (None, Role::Carry) => Outgoing::default(),
-        (None, Role::Join) => {
-            let parent = TraceParent { trace_id: ids.trace(), parent_id: ids.span(), flags: RANDOM };
-            Outgoing { parent: Some(parent), state: None, unchanged: false }
-        }
-    }
+    let received = parents.next().filter(|_| parents.next().is_none());
+    let parent = received.and_then(TraceParent::parse)?;
+    Some(Carried { parent, state: state(states) })
 }
 
 /// All lines as one list without its empty members (3.3.1). None if there is nothing in it, or anything that
@@ -206,14 +178,14 @@ mod tests {
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn decide(parents: &[&str], states: &[&str], role: Role) -> Outgoing {
+    fn read(parents: &[&str], states: &[&str]) -> Option<Carried> {
         let lines = |lines: &'_ [&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>();
         let (parents, states) = (lines(parents), lines(states));
-        outgoing(parents.iter().map(Vec::as_slice), states.iter().map(Vec::as_slice), role, &mut Ids::new())
+        carried(parents.iter().map(Vec::as_slice), states.iter().map(Vec::as_slice))
     }
 
     fn joined(states: &[&str]) -> Option<String> {
-        decide(&[VALID], states, Role::Carry).state.map(|state| String::from_utf8(state).unwrap())
+        read(&[VALID], states)?.state.map(|state| String::from_utf8(state).unwrap())
     }
 
     #[test]
@@ -269,32 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn who_carries_changes_nothing_and_begins_nothing() {
-        let carried = decide(&[VALID], &["a=1"], Role::Carry);
-        assert!(carried.unchanged);
-        assert_eq!(carried.parent.unwrap().to_bytes(), VALID.as_bytes());
+    fn what_is_valid_is_carried_and_nothing_is_begun() {
+        let carried = read(&[VALID], &["a=1"]).unwrap();
+        assert_eq!(carried.parent.to_bytes(), VALID.as_bytes());
+        assert_eq!(carried.state.as_deref(), Some(&b"a=1"[..]));
         for parents in [&[][..], &["nonsense"], &[VALID, VALID]] {
-            assert_eq!(decide(parents, &["a=1"], Role::Carry), Outgoing::default());
-        }
-    }
-
-    #[test]
-    fn who_joins_keeps_the_trace_and_is_the_new_parent() {
-        let received = TraceParent::parse(VALID.as_bytes()).unwrap();
-        let joined = decide(&[VALID], &["a=1", "b=2"], Role::Join);
-        let parent = joined.parent.unwrap();
-        assert_eq!((parent.trace_id, parent.flags), (received.trace_id, received.flags));
-        assert_ne!(parent.parent_id, received.parent_id);
-        assert_eq!(joined.state.as_deref(), Some(&b"a=1,b=2"[..]));
-    }
-
-    #[test]
-    fn who_joins_begins_a_trace_where_there_is_none() {
-        for parents in [&[][..], &["nonsense"], &[VALID, VALID]] {
-            let begun = decide(parents, &["a=1"], Role::Join);
-            let parent = begun.parent.unwrap();
-            assert_eq!(TraceParent::parse(&parent.to_bytes()), Some(parent));
-            assert_eq!((begun.state, parent.sampled()), (None, false));
+            assert_eq!(read(parents, &["a=1"]), None);
         }
     }
 

@@ -102,7 +102,9 @@ impl Policy for Everything {
             passed: Cell::named("passed"),
             per_caller: Limit::named("callers")?,
             ended: Metric::named("ended", "Exchanges that ended."),
-            key: Key::from_jwk(r#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","alg":"HS256"}"#)?,
+            key: Key::from_jwk(
+                r#"{"kty":"oct","k":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY","alg":"HS256"}"#,
+            )?,
             word: String::new(),
         })
     }

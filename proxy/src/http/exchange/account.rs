@@ -95,6 +95,7 @@ impl Exchange<'_> {
         let facts: SmallVec<[(&str, &str); 8]> =
             request.facts.iter().map(|(name, value)| (&**name, &**value)).collect();
         let aborted_by_caller = self.sofar.aborted == Some(Failure::DownstreamAborted);
+        let trace_id = request.trace.map(|trace| trace.trace_id_hex());
         let record = Record {
             time_unix_ms: clock::unix_ms(),
             listener: &self.listener.plan.config.name,
@@ -116,7 +117,7 @@ impl Exchange<'_> {
             duration_us: total / 1_000,
             upstream_us: (self.sofar.upstream > 0).then_some(self.sofar.upstream / 1_000),
             request_id: request.id.as_str(),
-            trace_id: None,
+            trace_id: trace_id.as_ref().and_then(|id| std::str::from_utf8(id).ok()),
             facts: &facts,
             flags: Flags {
                 downstream_aborted: aborted_by_caller,

@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use weir_config::checked::Forwarded;
 
-use super::{Exchange, Seats, SoFar, Transfer};
+use super::{Exchange, Seats, SoFar, Transfer, trace};
 use crate::{
     message::{ConnectionInfo, Fields, Known, RequestHead, RequestId},
     snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
@@ -27,6 +27,7 @@ impl<'w> Exchange<'w> {
             request.head.fields.set(Known::XRequestId.as_str(), id.as_str().as_bytes());
             id
         });
+        request.trace = trace::carry(&mut request.head.fields);
         forwarded(&mut request.head, connection, listener.plan.config.forwarded);
         via(&mut request.head);
         request.connection = Some(Arc::clone(connection));

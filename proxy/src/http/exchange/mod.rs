@@ -17,6 +17,7 @@ mod attempt;
 mod decide;
 mod review;
 mod timing;
+mod trace;
 mod watch;
 
 pub(super) use answer::failure_head;
