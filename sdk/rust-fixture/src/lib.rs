@@ -121,6 +121,11 @@ impl Policy for Everything {
             Some("/cookie") => {
                 Decision::answer(200).body(request.get(self.cookie).unwrap_or(b"none").to_vec()).into()
             }
+            Some("/json") => {
+                let read =
+                    serde_json::from_slice::<serde_json::Value>(request.get(self.cookie).unwrap_or(b""));
+                Decision::answer(200).body(if read.is_ok() { "read" } else { "too deep" }).into()
+            }
             Some("/subject") => Decision::pass()
                 .set("x-subject", request.text(self.subject).unwrap_or("none").to_owned())
                 .into(),

@@ -4,6 +4,7 @@
 
 mod contract;
 mod filters;
+mod stack;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,12 +27,16 @@ impl Values for Agent {
 }
 
 fn program(package: &str) -> Program<Agent> {
+    limited(package, Limits::default())
+}
+
+fn limited(package: &str, limits: Limits) -> Program<Agent> {
     let bytes = std::fs::read(build_guest(package).unwrap()).unwrap();
     let engine = Engine::new(EngineSettings::default()).unwrap();
     let callers = BucketSettings { name: "callers".into(), per_second: 1_000.0, burst: 1_000 };
     let settings = ProgramSettings {
         name: "under-test".into(),
-        limits: Limits::default(),
+        limits,
         shared: Arc::new(Shared::new(SharedSettings::default())),
         buckets: Arc::new(Buckets::new([callers])),
     };
