@@ -9,7 +9,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
-    for input in ["filters", "sdk/rust", "sdk/rust-macros", "wit", "Cargo.lock"] {
+    for input in ["filters", "sdk/rust", "sdk/rust-macros", "wit", "Cargo.lock", ".cargo/config.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));

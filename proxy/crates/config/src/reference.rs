@@ -17,7 +17,7 @@ pub fn reference() -> String {
     page.text.push_str(concat!(
         "# Configuration\n\n",
         "<!-- Generated from proxy/crates/config/src/file; to renew it: WEIR_BLESS=1 cargo test -p weir-config -->\n\n",
-        "Weir is configured by one [TOML](https://toml.io) file. `weir check FILE` tells everything that is wrong ",
+        "Weir is configured by one [TOML](https://toml.io) file. `weir check --config FILE` tells everything that is wrong ",
         "with one, at once; `weir schema` prints its JSON schema, with which editors can complete and check it. ",
         "Unknown keys are refused. Upper-case `NAME` stands for a [name](#values) that you choose. Any table may be ",
         "written inline too: `limits = { head = \"64KiB\" }`.\n\n",
