@@ -1,14 +1,15 @@
 //! What it costs to ask a filter: `cargo run --release -p weir-runtime --example crossing`.
 //!
-//! Prints the median and the spread of many rounds, in nanoseconds per call, for guests that do nothing.
-//! What is measured is the whole of `Instance::on_request`, view building apart where it says so.
+//! Prints the median and the spread of many rounds, in nanoseconds of processor time per call, for guests
+//! that do nothing. What is measured is the whole of `Instance::on_request` and its likes; a view is built
+//! before, unless it is said to be built.
 
 #![allow(clippy::print_stdout, reason = "a measuring program")]
 
 use std::{hint::black_box, sync::Arc};
 
 use weir_runtime::{
-    Buckets, Engine, EngineSettings, Instance, Limits, NoValues, Program, ProgramSettings, Shared,
+    Buckets, Engine, EngineSettings, Limits, NoValues, Outcome, Program, ProgramSettings, Shared,
     SharedSettings, View,
 };
 use wit_component::StringEncoding;
@@ -36,6 +37,12 @@ fn guest(decision: u32) -> String {
     (i32.const {decision}))
   (func (export "cabi_post_weir:policy/request@0.1.0#on-request") (param i32)
     (global.set $heap (i32.const 8192)))
+  (func (export "weir:policy/response@0.1.0#on-response") (param i64 i64 i32 i32 i32 i32 i32) (result i32)
+    (i32.const {decision}))
+  (func (export "cabi_post_weir:policy/response@0.1.0#on-response") (param i32)
+    (global.set $heap (i32.const 8192)))
+  (func (export "weir:policy/complete@0.1.0#on-complete")
+    (param i64 i64 i32 i32 i32 i32 i32 i32 i64 i64 i64))
   (data (i32.const 1028) "\01")
   ;; at 4096: pass, with a route that names cluster 1
   (data (i32.const 4112) "\01\00\00\00\00\00\00\00\01\00\00\00\01\00\00\00")
@@ -46,12 +53,14 @@ fn guest(decision: u32) -> String {
     )
 }
 
-fn start(engine: &Engine, decision: u32) -> Instance<NoValues> {
+fn program(engine: &Engine, decision: u32) -> Program<NoValues> {
     let mut module = wat::parse_str(guest(decision)).expect("the guest parses");
     let mut resolve = Resolve::default();
     resolve.push_str("policy.wit", POLICY_WIT).expect("the contract parses");
-    let world = "package test:guest; world guest { export weir:policy/lifecycle@0.1.0; export weir:policy/request@0.1.0; }";
-    let package = resolve.push_str("guest.wit", world).expect("the world parses");
+    let exports = ["lifecycle", "request", "response", "complete"];
+    let exports: String = exports.iter().map(|name| format!("export weir:policy/{name}@0.1.0;")).collect();
+    let world = format!("package test:guest; world guest {{ {exports} }}");
+    let package = resolve.push_str("guest.wit", &world).expect("the world parses");
     let world = resolve.select_world(&[package], None).expect("one world");
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("embeds");
@@ -62,7 +71,7 @@ fn start(engine: &Engine, decision: u32) -> Instance<NoValues> {
         buckets: Arc::new(Buckets::default()),
     };
     let artifact = engine.load(&module).expect("loads");
-    Program::new(engine, &artifact, settings).map(|p| p.instantiate("{}").expect("starts").0).expect("links")
+    Program::new(engine, &artifact, settings).expect("links")
 }
 
 /// Four values, as a router asks for.
@@ -75,11 +84,15 @@ fn build(view: &mut View) {
 }
 
 fn measure(name: &str, mut call: impl FnMut()) {
+    measure_rounds(name, CALLS, &mut call);
+}
+
+fn measure_rounds(name: &str, calls: u32, call: &mut dyn FnMut()) {
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let begin = processor_ns();
-            (0..CALLS).for_each(|_| call());
-            (processor_ns() - begin) / f64::from(CALLS)
+            (0..calls).for_each(|_| call());
+            (processor_ns() - begin) / f64::from(calls)
         })
         .collect();
     rounds.sort_by(f64::total_cmp);
@@ -97,18 +110,30 @@ fn main() {
     let engine = Engine::new(EngineSettings::default()).expect("an engine");
     let empty = View::new();
     let mut view = View::new();
-    let mut nothing = start(&engine, 2048);
-    let mut route = start(&engine, 4096);
-    let mut edit = start(&engine, 5120);
+    let [nothing, route, edit] = [2048, 4096, 5120].map(|decision| program(&engine, decision));
+    measure_rounds("instantiation, configure and end", 200, &mut || {
+        _ = black_box(nothing.instantiate("{}").expect("starts"));
+    });
+    let [mut nothing, mut route, mut edit] =
+        [nothing, route, edit].map(|program| program.instantiate("{}").expect("starts").0);
     let v = &mut NoValues;
-    measure("no values, pass", || _ = black_box(nothing.on_request(1, &empty, v).expect("passes")));
+    let outcome = Outcome { status: 200, cluster: Some(1), attempts: 1, ..Outcome::default() };
+    measure("on-request: no values, pass", || {
+        _ = black_box(nothing.on_request(1, &empty, v).expect("passes"))
+    });
     build(&mut view);
-    measure("4 values, pass", || _ = black_box(nothing.on_request(1, &view, v).expect("passes")));
-    measure("4 values, route", || _ = black_box(route.on_request(1, &view, v).expect("passes")));
-    measure("4 values, route and one edit", || _ = black_box(edit.on_request(1, &view, v).expect("passes")));
-    measure("4 values built and shown, route", || {
+    measure("on-request: 4 values, pass", || _ = black_box(nothing.on_request(1, &view, v).expect("passes")));
+    measure("on-request: 4 values, route", || _ = black_box(route.on_request(1, &view, v).expect("passes")));
+    measure("on-request: 4 values, route and one edit", || {
+        _ = black_box(edit.on_request(1, &view, v).expect("passes"));
+    });
+    measure("on-request: 4 values built and shown, route", || {
         build(&mut view);
         _ = black_box(route.on_request(1, &view, v).expect("passes"));
     });
+    measure("on-response: no values, pass", || {
+        _ = black_box(nothing.on_response(1, 0, 200, &empty, v).expect("passes"));
+    });
+    measure("on-complete", || nothing.on_complete(1, 0, black_box(&outcome)).expect("passes"));
     measure("building a view of 4 values", || build(black_box(&mut view)));
 }

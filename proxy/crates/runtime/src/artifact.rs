@@ -2,12 +2,13 @@
 
 use std::{fmt, sync::Arc};
 
+use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use crate::{
     contract,
     engine::Engine,
-    inspect::{self, Inspection, Kind},
+    inspect::{self, Inspection, Kind, Outline},
 };
 
 /// The largest file that is looked at.
@@ -134,15 +135,15 @@ pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError>
     if bytes.len() > MAX_BYTES {
         return Err(LoadError::TooLarge(bytes.len()));
     }
-    let (inspection, encoded) = inspect::examine(bytes)?;
-    accept(&inspection)?;
-    let sha256 = inspection.sha256;
+    let outline = Outline::read(bytes)?;
+    let sha256 = Sha256::digest(bytes).into();
     let cached = engine.cache().and_then(|cache| cache.take(&sha256, engine.wasmtime()));
     let from_cache = cached.is_some();
-    let component = match cached {
-        Some(component) => component,
-        None => compile(engine, &sha256, encoded.as_deref().unwrap_or(bytes))?,
+    let (inspection, component) = match cached {
+        Some(component) => (look_at_compiled(engine, outline, &component, bytes), component),
+        None => compile_accepted(engine, outline, bytes)?,
     };
+    accept(&inspection)?;
     Ok(Artifact {
         sha256,
         exports: inspection.hooks,
@@ -150,6 +151,35 @@ pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError>
         from_cache,
         component,
     })
+}
+
+/// Compiled code knows the names, so a core module need not be made a component to read them.
+fn look_at_compiled(engine: &Engine, outline: Outline, component: &Component, bytes: &[u8]) -> Inspection {
+    if !outline.is_to_be_encoded() {
+        return outline.judge(bytes);
+    }
+    let ty = component.component_type();
+    let imports = ty.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+    let exports = ty.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+    outline.as_component(Outline::of_names(imports, exports)).judge(bytes)
+}
+
+fn compile_accepted(
+    engine: &Engine,
+    outline: Outline,
+    bytes: &[u8],
+) -> Result<(Inspection, Component), LoadError> {
+    if !outline.is_to_be_encoded() {
+        let inspection = outline.judge(bytes);
+        accept(&inspection)?;
+        let component = compile(engine, &inspection.sha256, bytes)?;
+        return Ok((inspection, component));
+    }
+    let encoded = inspect::encode(bytes)?;
+    let inspection = outline.as_component(Outline::read(&encoded)?).judge(bytes);
+    accept(&inspection)?;
+    let component = compile(engine, &inspection.sha256, &encoded)?;
+    Ok((inspection, component))
 }
 
 /// Refuses what could be compiled but never run.
@@ -177,11 +207,12 @@ fn is_provided(import: &str) -> bool {
     import.starts_with("weir:policy/") || import.strip_prefix("wasi:").is_some_and(wasi)
 }
 
+/// With a cache, what was compiled is put there and mapped from there: the kernel can then take its
+/// memory back whenever it is short of it.
 fn compile(engine: &Engine, sha256: &[u8; 32], component: &[u8]) -> Result<Component, LoadError> {
-    let component = Component::from_binary(engine.wasmtime(), component)
+    let compiled = Component::from_binary(engine.wasmtime(), component)
         .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-    if let Some(cache) = engine.cache() {
-        cache.keep(sha256, &component);
-    }
-    Ok(component)
+    let Some(cache) = engine.cache() else { return Ok(compiled) };
+    cache.keep(sha256, &compiled);
+    Ok(cache.take(sha256, engine.wasmtime()).unwrap_or(compiled))
 }

@@ -152,7 +152,7 @@ impl Engine {
         self.0.cache.as_ref()
     }
 
-    pub(crate) fn signal(&self) -> &Signal {
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
         self.0.ticker.signal()
     }
 

@@ -46,24 +46,15 @@ pub struct Inspection {
 /// Looks at a file's bytes. Fails only if they are not WebAssembly, or carry a component type that the
 /// module does not fit.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
-    examine(bytes).map(|(inspection, _)| inspection)
-}
-
-/// Also hands out the component that was made of a core module.
-pub(crate) fn examine(bytes: &[u8]) -> Result<(Inspection, Option<Vec<u8>>), LoadError> {
     let outline = Outline::read(bytes)?;
-    if !outline.is_core || !outline.has_component_type {
-        return Ok((outline.judge(bytes), None));
+    if !outline.is_to_be_encoded() {
+        return Ok(outline.judge(bytes));
     }
-    let component = encode(bytes)?;
-    let mut inspection = Outline::read(&component)?.judge(bytes);
-    inspection.core = true;
-    inspection.core_modules = 1;
-    Ok((inspection, Some(component)))
+    Ok(outline.as_component(Outline::read(&encode(bytes)?)?).judge(bytes))
 }
 
 /// Makes a core module with an embedded component type a component.
-fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
     let encoded = wit_component::ComponentEncoder::default()
         .validate(true)
         .module(module)
@@ -73,16 +64,33 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, LoadError> {
 
 /// The outermost names, as they stand in the bytes.
 #[derive(Default)]
-struct Outline {
+pub(crate) struct Outline {
     is_core: bool,
     has_component_type: bool,
     imports: Vec<String>,
     exports: Vec<String>,
     core_modules: u32,
+    /// Of the core module that these names were made of.
+    encoded: bool,
 }
 
 impl Outline {
-    fn read(bytes: &[u8]) -> Result<Self, LoadError> {
+    /// A core module that carries a component type and is made a component.
+    pub(crate) fn is_to_be_encoded(&self) -> bool {
+        self.is_core && self.has_component_type
+    }
+
+    /// What it is once made the component with these names.
+    pub(crate) fn as_component(&self, component: Self) -> Self {
+        Self { encoded: true, core_modules: self.core_modules, ..component }
+    }
+
+    /// Of a component that is known by its names only.
+    pub(crate) fn of_names(imports: Vec<String>, exports: Vec<String>) -> Self {
+        Self { imports, exports, ..Self::default() }
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, LoadError> {
         let mut outline = Self::default();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -134,13 +142,13 @@ impl Outline {
         Ok(())
     }
 
-    fn judge(self, bytes: &[u8]) -> Inspection {
+    pub(crate) fn judge(self, bytes: &[u8]) -> Inspection {
         let hooks = HookSet::NAMED.into_iter().filter(|(_, name)| self.exports_policy(name));
         Inspection {
             kind: self.kind(),
             hooks: hooks.fold(HookSet::NONE, |set, (hook, _)| set.with(hook)),
             contract: self.exports.iter().find_map(|name| contract_version(name)),
-            core: self.is_core,
+            core: self.is_core || self.encoded,
             core_modules: self.core_modules,
             size: bytes.len(),
             sha256: Sha256::digest(bytes).into(),

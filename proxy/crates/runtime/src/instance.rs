@@ -1,6 +1,6 @@
 //! A running filter: one guest, one worker, one call at a time.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use wasmtime::{
     PoolConcurrencyLimitError, Store,
@@ -14,6 +14,7 @@ use crate::{
     fault::classify,
     host::{Host, Phase},
     limits::{GRACE_TICKS, Meter},
+    ticker::Signal,
 };
 
 type Configure = TypedFunc<(Config<'static>,), (Result<RawInterest, String>,)>;
@@ -29,6 +30,9 @@ pub struct Instance<V: Values> {
     store: Store<Host<V>>,
     program: Program<V>,
     functions: Functions,
+    /// Both are at hand here because every hook needs them.
+    signal: Arc<Signal>,
+    wants_values: bool,
     /// Bytes of memory after the last `configure` or `update`.
     settled_memory: usize,
     calls: u64,
@@ -54,6 +58,8 @@ impl<V: Values> Instance<V> {
             store,
             program: program.clone(),
             functions,
+            signal: Arc::clone(program.0.engine.signal()),
+            wants_values: program.0.wants_values,
             settled_memory: 0,
             calls: 0,
             poisoned: false,
@@ -88,8 +94,7 @@ impl<V: Values> Instance<V> {
     #[inline]
     pub fn on_request(&mut self, id: u64, view: &View, values: &mut V) -> Result<Decision, Fault> {
         let function = exported(self.functions.request)?;
-        let decision = self.hook(id, values, &function, (id, seen(view)))?;
-        self.allow(decision, HookSet::REQUEST)
+        self.decide(HookSet::REQUEST, id, values, &function, (id, seen(view)))
     }
 
     /// The body of a request arrived whole.
@@ -101,8 +106,7 @@ impl<V: Values> Instance<V> {
         values: &mut V,
     ) -> Result<Decision, Fault> {
         let function = exported(self.functions.request_body)?;
-        let decision = self.hook(id, values, &function, (id, memo, body))?;
-        self.allow(decision, HookSet::REQUEST_BODY)
+        self.decide(HookSet::REQUEST_BODY, id, values, &function, (id, memo, body))
     }
 
     /// The answer to a question arrived, or failed to.
@@ -114,8 +118,7 @@ impl<V: Values> Instance<V> {
         values: &mut V,
     ) -> Result<Decision, Fault> {
         let function = exported(self.functions.answer)?;
-        let decision = self.hook(id, values, &function, (id, memo, answer))?;
-        self.allow(decision, HookSet::ANSWER)
+        self.decide(HookSet::ANSWER, id, values, &function, (id, memo, answer))
     }
 
     /// The head of a response arrived.
@@ -128,8 +131,7 @@ impl<V: Values> Instance<V> {
         values: &mut V,
     ) -> Result<Decision, Fault> {
         let function = exported(self.functions.response)?;
-        let decision = self.hook(id, values, &function, (id, memo, status, seen(view)))?;
-        self.allow(decision, HookSet::RESPONSE)
+        self.decide(HookSet::RESPONSE, id, values, &function, (id, memo, status, seen(view)))
     }
 
     /// The exchange is over.
@@ -162,46 +164,57 @@ impl<V: Values> Instance<V> {
         &self.program
     }
 
-    /// Calls a hook with the exchange's values moved in, if the guest could ask for them.
+    /// Calls a hook that decides, with the exchange's values moved in if the guest could ask for them.
+    ///
+    /// A decision is some hundred bytes, so it is looked at where it lies and moved once.
     #[inline]
-    fn hook<P, R>(
+    fn decide<P>(
         &mut self,
+        hook: HookSet,
         id: u64,
         values: &mut V,
-        function: &TypedFunc<P, (R,)>,
+        function: &TypedFunc<P, (Decision,)>,
         arguments: P,
-    ) -> Result<R, Fault>
+    ) -> Result<Decision, Fault>
     where
         P: ComponentNamedList + Lower,
-        (R,): ComponentNamedList + Lift + 'static,
     {
-        if !self.program.0.wants_values {
-            return self.call(Phase::Hook(id), function, arguments).map(|(result,)| result);
+        self.begin(Phase::Hook(id))?;
+        if self.wants_values {
+            mem::swap(&mut self.store.data_mut().values, values);
         }
-        mem::swap(&mut self.store.data_mut().values, values);
-        let result = self.call(Phase::Hook(id), function, arguments);
-        mem::swap(&mut self.store.data_mut().values, values);
-        result.map(|(result,)| result)
+        let result = function.call(&mut self.store, arguments);
+        if self.wants_values {
+            mem::swap(&mut self.store.data_mut().values, values);
+        }
+        match result {
+            Ok((decision,)) if self.allows(&decision, hook) => Ok(decision),
+            Ok((decision,)) => Err(self.refuse(&decision, hook)),
+            Err(error) => Err(self.poison(&error)),
+        }
     }
 
-    /// Every call into the guest goes through here.
-    #[inline]
+    /// Calls a function that decides nothing.
     fn call<P, R>(&mut self, phase: Phase, function: &TypedFunc<P, R>, arguments: P) -> Result<R, Fault>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
+        self.begin(phase)?;
+        function.call(&mut self.store, arguments).map_err(|error| self.poison(&error))
+    }
+
+    /// Every call into the guest begins here: budgets are full, and the clock runs.
+    #[inline]
+    fn begin(&mut self, phase: Phase) -> Result<(), Fault> {
         if self.poisoned {
             return Err(Fault::Poisoned);
         }
         self.calls += 1;
         self.store.data_mut().begin(phase);
         self.store.set_epoch_deadline(GRACE_TICKS);
-        self.program.0.engine.signal().touch();
-        match function.call(&mut self.store, arguments) {
-            Ok(result) => Ok(result),
-            Err(error) => Err(self.poison(&error)),
-        }
+        self.signal.touch();
+        Ok(())
     }
 
     #[cold]
@@ -210,21 +223,24 @@ impl<V: Values> Instance<V> {
         classify(error, self.store.data().meter.memory_refused())
     }
 
-    /// Refuses decisions that this hook must not make.
+    /// Whether this hook may decide so.
     #[inline]
-    fn allow(&mut self, decision: Decision, hook: HookSet) -> Result<Decision, Fault> {
-        let wrong = match &decision {
-            Decision::Pass(_) => return Ok(decision),
-            Decision::Answer(reply) if (200..=599).contains(&reply.status) => return Ok(decision),
+    fn allows(&self, decision: &Decision, hook: HookSet) -> bool {
+        match decision {
+            Decision::Pass(_) => true,
+            Decision::Answer(reply) => (200..=599).contains(&reply.status),
+            Decision::Ask(_) => hook != HookSet::RESPONSE && self.functions.answer.is_some(),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, decision: &Decision, hook: HookSet) -> Fault {
+        self.poisoned = true;
+        Fault::WrongAnswer(match decision {
             Decision::Answer(reply) => format!("status {}", reply.status),
             Decision::Ask(_) if hook == HookSet::RESPONSE => "asks in on-response".to_owned(),
-            Decision::Ask(_) if self.functions.answer.is_none() => {
-                "asks without exporting on-answer".to_owned()
-            }
-            Decision::Ask(_) => return Ok(decision),
-        };
-        self.poisoned = true;
-        Err(Fault::WrongAnswer(wrong))
+            Decision::Ask(_) | Decision::Pass(_) => "asks without exporting on-answer".to_owned(),
+        })
     }
 }
 
@@ -236,14 +252,10 @@ fn new_store<V: Values>(program: &Program<V>) -> Store<Host<V>> {
     store.limiter(|host| &mut host.meter);
     store.set_hostcall_fuel(settings.limits.answer);
     store.set_epoch_deadline(GRACE_TICKS);
-    let engine = program.0.engine.clone();
-    store.epoch_deadline_callback(move |mut store| store.data_mut().meter.at_deadline(engine.signal()));
-    engine_touch(program);
+    let signal = Arc::clone(program.0.engine.signal());
+    signal.touch();
+    store.epoch_deadline_callback(move |mut store| store.data_mut().meter.at_deadline(&signal));
     store
-}
-
-fn engine_touch<V: Values>(program: &Program<V>) {
-    program.0.engine.signal().touch();
 }
 
 /// Instantiates (which may run the guest's start functions) and finds the functions.

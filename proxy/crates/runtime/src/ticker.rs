@@ -70,7 +70,7 @@ impl Ticker {
     }
 
     /// For those who begin hooks.
-    pub(crate) fn signal(&self) -> &Signal {
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
         &self.signal
     }
 }

@@ -141,23 +141,22 @@ impl Hasher for ShaHasher {
     }
 }
 
-/// The file is ours and is what was written.
+/// The file is ours and is what was written. Read in pieces: it need not be in memory to be trusted.
 fn verify(path: &Path) -> io::Result<()> {
-    let mut file = File::open(path)?;
-    private(&file.metadata()?).map_err(io::Error::other)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    let is = file.metadata()?;
+    private(&is).map_err(io::Error::other)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its digest does not match");
-    let (code, trailer) = bytes
-        .len()
-        .checked_sub(TRAILER_BYTES)
-        .and_then(|length| bytes.split_at_checked(length))
-        .ok_or_else(damaged)?;
-    if trailer != trailer_of(code) { Err(damaged()) } else { Ok(()) }
+    let length = is.len().checked_sub(TRAILER_BYTES as u64).ok_or_else(damaged)?;
+    let mut digest = Sha256::new();
+    let copied = io::copy(&mut (&file).take(length), &mut digest)?;
+    let mut trailer = Vec::with_capacity(TRAILER_BYTES);
+    file.take(TRAILER_BYTES as u64 + 1).read_to_end(&mut trailer)?;
+    if copied == length && trailer == trailer_of(digest) { Ok(()) } else { Err(damaged()) }
 }
 
-fn trailer_of(code: &[u8]) -> Vec<u8> {
-    let mut trailer = Sha256::digest(code).to_vec();
+fn trailer_of(code: Sha256) -> Vec<u8> {
+    let mut trailer = code.finalize().to_vec();
     trailer.extend_from_slice(MAGIC);
     trailer
 }
@@ -170,7 +169,7 @@ fn write_whole(path: &Path, code: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let written = file
         .write_all(code)
-        .and_then(|()| file.write_all(&trailer_of(code)))
+        .and_then(|()| file.write_all(&trailer_of(Sha256::new_with_prefix(code))))
         .and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         _ = fs::remove_file(&temporary);

@@ -3,6 +3,7 @@
 //! Every function here returns at once. None is asynchronous and none does I/O: wasmtime would refuse
 //! all synchronous calls of a linker that holds a single asynchronous function, and a hook must not wait.
 
+mod chance;
 mod crypto;
 mod jwk;
 mod service;
@@ -23,6 +24,7 @@ use crate::{
     fault::Forbidden,
     limits::{Meter, Occasion},
 };
+use chance::Chance;
 use crypto::KeyRing;
 use wasi::Streams;
 
@@ -54,6 +56,7 @@ pub(crate) struct Host<V> {
     pub(crate) phase: Phase,
     /// Of the exchange of the running hook.
     pub(crate) values: V,
+    chance: Chance,
     keys: KeyRing,
     streams: Streams,
 }
@@ -76,6 +79,7 @@ impl<V: Values> Host<V> {
             meter,
             phase: Phase::Configure,
             values: V::default(),
+            chance: Chance::default(),
             keys: KeyRing::default(),
             streams: Streams::default(),
         }

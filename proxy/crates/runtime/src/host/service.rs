@@ -2,7 +2,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
 
-use super::{Call, Host, Phase, Values, charge, forbid};
+use super::{Call, Host, Phase, Values, chance, charge, forbid};
 use crate::{clock, shared};
 
 /// As the contract orders them.
@@ -54,7 +54,7 @@ pub(super) fn link<V: Values>(linker: &mut Linker<Host<V>>) -> wasmtime::Result<
     })?;
     host.func_wrap("random", |mut call: Call<'_, V>, (): ()| {
         charge(&mut call)?;
-        random().map(|number| (number,))
+        random(&mut call).map(|number| (number,))
     })?;
     host.func_wrap(REQUEST_VALUE, |mut call: Call<'_, V>, (id, name): (u64, WasmStr)| {
         charge(&mut call)?;
@@ -77,13 +77,14 @@ pub(super) fn link<V: Values>(linker: &mut Linker<Host<V>>) -> wasmtime::Result<
     })
 }
 
-/// Good enough for tokens: filters will use it for them.
-pub(super) fn random() -> wasmtime::Result<u64> {
-    let mut bytes = [0; 8];
-    fill_random(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+pub(super) fn random<V>(call: &mut Call<'_, V>) -> wasmtime::Result<u64> {
+    call.data_mut().chance.next().map_or_else(no_chance, Ok)
 }
 
 pub(super) fn fill_random(bytes: &mut [u8]) -> wasmtime::Result<()> {
-    aws_lc_rs::rand::fill(bytes).or_else(|_| forbid("the system has no random numbers"))
+    chance::fill(bytes).map_or_else(no_chance, Ok)
+}
+
+fn no_chance<T>() -> wasmtime::Result<T> {
+    forbid("the system has no random numbers")
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weir_runtime::{Allocation, Artifact, Engine, EngineSettings, Fault, NoValues, Program, View};
+use weir_runtime::{Allocation, Artifact, Engine, EngineSettings, Fault, NoValues, Program, View, inspect};
 
 use crate::{guest::Guest, pass, settings};
 
@@ -40,6 +40,8 @@ fn compiled_code_is_taken_from_the_cache_by_another_engine() {
     let cached = second.load(&guest()).unwrap();
     assert!(cached.from_cache);
     assert_eq!((cached.sha256, cached.exports), (compiled.sha256, compiled.exports));
+    assert_eq!(cached.inspection, compiled.inspection);
+    assert_eq!(*cached.inspection, inspect(&guest()).unwrap());
     works(&second, &cached);
     let files = files(&cache);
     assert_eq!(files.len(), 1, "nothing temporary stays: {files:?}");

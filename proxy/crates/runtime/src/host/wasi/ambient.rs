@@ -35,7 +35,7 @@ pub(super) fn link<V: Values>(
         "wasi:random/insecure-seed" => {
             instance.func_wrap("insecure-seed", |mut call: Call<'_, V>, (): ()| {
                 charge(&mut call)?;
-                Ok(((random()?, random()?),))
+                Ok(((random(&mut call)?, random(&mut call)?),))
             })
         }
         _ => Ok(()),
@@ -114,6 +114,6 @@ fn random_numbers<V: Values>(
     })?;
     instance.func_wrap(&format!("{prefix}-u64"), |mut call: Call<'_, V>, (): ()| {
         charge(&mut call)?;
-        random().map(|number| (number,))
+        random(&mut call).map(|number| (number,))
     })
 }
