@@ -174,14 +174,21 @@ impl WeirProcess {
 
     /// GET of the admin API.
     pub async fn admin_get(&self, path: &str) -> Result<Response> {
-        Http1::fetch(self.admin()?, path).await
+        self.ask_admin("GET", path, b"").await
     }
 
     /// POST to the admin API.
     pub async fn admin_post(&self, path: &str, body: &[u8]) -> Result<Response> {
-        let mut client = Http1::connect(self.admin()?).await?;
-        let length = [("Content-Length", "0")];
-        client.request("POST", path, if body.is_empty() { &length } else { &[] }, body).await
+        self.ask_admin("POST", path, body).await
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str, body: &[u8]) -> Result<Response> {
+        let address = self.admin()?;
+        // Not under a name: those are what web pages come under.
+        let host = address.to_string();
+        let fields = [("Host", &*host), ("Content-Length", "0")];
+        let fields = if method == "POST" && body.is_empty() { &fields[..] } else { &fields[..1] };
+        Http1::connect(address).await?.request(method, path, fields, body).await
     }
 
     /// The value of a metric with exactly these labels, as `name{label="value"}`; none if it is not there.
