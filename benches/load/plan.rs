@@ -22,7 +22,7 @@ pub(crate) struct Plan {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "none,four")]
     policies: Vec<Policies>,
     /// Measured beside Weir; those that are not installed are named and left out.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "haproxy,nginx,envoy,floor")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "plain,haproxy,nginx,envoy,floor")]
     peers: Vec<Subject>,
     /// How often every subject is measured, twice each time.
     #[arg(long, default_value_t = 5)]

@@ -16,9 +16,12 @@ pub(crate) fn views(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("crossing, no-op");
     for (values, bytes) in [(0, 0), (1, 16), (4, 16), (16, 16), (4, 1_024)] {
         let view = filled(values, bytes);
-        group.bench_function(BenchmarkId::from_parameter(format!("{values} values of {bytes} bytes")), |bencher| {
-            bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it passes")));
-        });
+        group.bench_function(
+            BenchmarkId::from_parameter(format!("{values} values of {bytes} bytes")),
+            |bencher| {
+                bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it passes")));
+            },
+        );
     }
 }
 

@@ -6,5 +6,12 @@ mod picks;
 
 use criterion::{criterion_group, criterion_main};
 
-criterion_group!(micro, crossing::views, crossing::routes, crossing::policies, picks::algorithms, heads::both_ways);
+criterion_group!(
+    micro,
+    crossing::views,
+    crossing::routes,
+    crossing::policies,
+    picks::algorithms,
+    heads::both_ways
+);
 criterion_main!(micro);

@@ -23,8 +23,9 @@ impl Endpoint for Server {
 
 pub(crate) fn algorithms(criterion: &mut Criterion) {
     let rtt = Duration::from_millis(30);
-    let servers: Vec<Server> =
-        (0..10u64).map(|n| Server(Load::new(rtt, Duration::from_secs(10)), n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let servers: Vec<Server> = (0..10u64)
+        .map(|n| Server(Load::new(rtt, Duration::from_secs(10)), n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
     let mut random = Wyrand::new(7);
     let mut group = criterion.benchmark_group("pick among 10");
     for (name, algorithm) in [

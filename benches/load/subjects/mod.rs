@@ -29,6 +29,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
     Weir,
+    /// Weir without any policy: what Weir with policies is compared with.
+    Plain,
     Haproxy,
     Nginx,
     Envoy,
@@ -40,6 +42,7 @@ impl Subject {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Weir => "weir",
+            Self::Plain => "weir, no policies",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
@@ -50,7 +53,7 @@ impl Subject {
     /// Its program, if it is installed.
     pub(crate) fn binary(self, weir: &Path) -> Option<PathBuf> {
         match self {
-            Self::Weir => Some(weir.to_owned()),
+            Self::Weir | Self::Plain => Some(weir.to_owned()),
             Self::Haproxy => found("haproxy"),
             Self::Nginx => found("nginx"),
             Self::Envoy => envoy::binary(),
@@ -117,7 +120,9 @@ impl Stage {
     /// Starts a subject and waits until it answers; or why it cannot do this work.
     pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
         let running = match subject {
-            Subject::Weir => weir::start(self),
+            Subject::Weir => weir::start(self, self.policies),
+            Subject::Plain if self.policies == Policies::None => return Err("is weir itself".to_owned()),
+            Subject::Plain => weir::start(self, Policies::None),
             Subject::Haproxy => haproxy::start(self)?,
             Subject::Nginx => nginx::start(self)?,
             Subject::Envoy => envoy::start(self)?,

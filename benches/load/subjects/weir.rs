@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail};
 use super::{Running, Stage, pinned};
 use crate::work::Policies;
 
-pub(super) fn start(stage: &Stage) -> Result<Running> {
-    let config = stage.write("weir.toml", &configuration(stage)?)?;
-    let announced = stage.file("weir.json");
+pub(super) fn start(stage: &Stage, policies: Policies) -> Result<Running> {
+    let config = stage.write(&format!("weir-{}.toml", policies.name()), &configuration(stage, policies)?)?;
+    let announced = stage.file(&format!("weir-{}.json", policies.name()));
     // What a run before has left would be believed.
     let _ = std::fs::remove_file(&announced);
-    let words = stage.file("weir.log");
+    let words = stage.file(&format!("weir-{}.log", policies.name()));
     let log = std::fs::File::create(&words)?;
     let mut command = pinned(&stage.weir);
     command.args(["run", "--config"]).arg(config).arg("--announce").arg(&announced);
@@ -36,8 +36,8 @@ pub(super) fn start(stage: &Stage) -> Result<Running> {
     }
 }
 
-fn configuration(stage: &Stage) -> Result<String> {
-    let (chain, filters) = filters(stage.policies)?;
+fn configuration(stage: &Stage, policies: Policies) -> Result<String> {
+    let (chain, filters) = filters(policies)?;
     let tls = if stage.tls() {
         "tls = { certificates = [{ cert = \"leaf.pem\", key = \"leaf.key\" }] }\n"
     } else {
