@@ -17,6 +17,7 @@ pub(super) fn listeners(app: &App) -> Value {
 
 pub(super) fn clusters(app: &App) -> Value {
     let snapshot = app.shared.snapshot();
+    let now = app.clock.now();
     let one = |cluster: &Arc<Cluster>| {
         let endpoints: Vec<Value> = cluster
             .endpoints
@@ -27,6 +28,8 @@ pub(super) fn clusters(app: &App) -> Value {
                     "weight": endpoint.weight,
                     "labels": endpoint.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect::<serde_json::Map<_, _>>(),
                     "in_flight": endpoint.load.in_flight(),
+                    "ewma_ms": endpoint.load.ewma(now).as_secs_f64() * 1e3,
+                    "score": endpoint.load.score(now) / 1e6,
                     "answered": endpoint.answered.load(Ordering::Relaxed),
                     "failed": endpoint.failed.load(Ordering::Relaxed),
                 })

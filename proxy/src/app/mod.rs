@@ -49,6 +49,8 @@ pub struct App {
     path: PathBuf,
     /// What all threads share.
     pub shared: Arc<Shared>,
+    /// Process time.
+    pub clock: Clock,
     workers: Vec<mpsc::UnboundedSender<Command>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held through a whole reload: one at a time.
@@ -113,12 +115,14 @@ impl App {
             .with_context(|| access_log_place(&config))?;
         metrics.process.config_generation.set(SHARED, snapshot.generation);
         let shared = Shared::new(Arc::new(snapshot), metrics, workers);
-        let (senders, threads) = start_workers(&shared, access_log.as_ref())?;
+        let clock = Clock::start();
+        let (senders, threads) = start_workers(&shared, clock, access_log.as_ref())?;
         listening.apply(bound, &senders);
         let status = Status { seen, listeners: listening.told(), ..Status::default() };
         Ok(Arc::new(Self {
             path: path.to_owned(),
             shared,
+            clock,
             workers: senders,
             threads: Mutex::new(threads),
             control: Mutex::new(Control { builder, listening, started: config.clone(), config }),
@@ -198,10 +202,9 @@ impl App {
 
 type Workers = (Vec<mpsc::UnboundedSender<Command>>, Vec<JoinHandle<()>>);
 
-fn start_workers(shared: &Arc<Shared>, access_log: Option<&AccessLog>) -> Result<Workers> {
+fn start_workers(shared: &Arc<Shared>, clock: Clock, access_log: Option<&AccessLog>) -> Result<Workers> {
     let count = shared.connections.len();
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
-    let clock = Clock::start();
     let mut threads = Vec::with_capacity(count);
     for (index, commands) in receivers.into_iter().enumerate() {
         let seed = Seed {

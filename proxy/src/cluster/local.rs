@@ -73,15 +73,13 @@ impl LocalCluster {
     }
 
     /// The connections to the endpoint at `index`.
-    pub fn pool(&self, index: usize) -> &EndpointPool {
+    pub(super) fn pool(&self, index: usize) -> &EndpointPool {
         &self.pools[index]
     }
 
-    /// Closes connections that idled too long or that the endpoint closed.
-    pub fn tend(&self, worker: &Worker) {
-        for pool in &self.pools {
-            pool.tend(worker, self.shared.config.idle_timeout);
-        }
+    /// Of all endpoints, in the cluster's order.
+    pub(super) fn pools(&self) -> &[EndpointPool] {
+        &self.pools
     }
 
     fn subset(&self, labels: &Labels) -> Rc<Subset> {

@@ -6,6 +6,7 @@
 //! Retry budgets, ejection, health checks and discovery take their places here: `endpoint.rs` holds what is
 //! known of an endpoint, `local.rs` decides which ones may be picked.
 
+mod checkout;
 mod connect;
 mod endpoint;
 mod local;

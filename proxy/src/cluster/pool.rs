@@ -16,30 +16,35 @@ use tokio::sync::{Mutex, Notify};
 use weir_config::checked::UpstreamProtocol;
 
 use super::{
-    Cluster, LocalCluster, Picked,
+    Cluster,
     connect::{Connected, connect},
-    shared::{Bound, Permit},
+    endpoint::Endpoint,
+    shared::Permit,
 };
 use crate::{
-    clock::Nanos,
+    clock::{Clock, Nanos},
     error::{Error, Failure},
     stream::Io,
-    telemetry::metrics::{ConnectFailure, LimitHit},
     worker::Worker,
 };
 
-/// How long one who waits for the cluster's connection limit sleeps before it looks again: places that
-/// other workers free up wake nobody here.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
-pub struct EndpointPool {
+pub(super) struct EndpointPool {
     idle: RefCell<Vec<H1Connection>>,
     shared: RefCell<Vec<Rc<H2Shared>>>,
-    /// One opens an HTTP/2 connection, the others wait for it.
-    opening: Mutex<()>,
-    freed: Notify,
+    /// What ALPN chose last.
+    speaks_h1: Cell<bool>,
+    /// One opens a connection that may turn out to be HTTP/2, the others wait for it.
+    pub(super) opening: Mutex<()>,
+    /// Attempts to open one, and how the last one failed, so that those who waited for it fail with it
+    /// instead of one after the other.
+    opened: Cell<u64>,
+    failed: RefCell<Option<(u64, Error)>>,
+    /// A connection or a stream was given back.
+    pub(super) freed: Rc<Notify>,
+    /// Exchanges that wait here.
+    pub(super) waiting: Cell<u32>,
 }
 
 /// A connection to use for an exchange.
@@ -68,6 +73,8 @@ pub struct H1Connection {
 pub struct H2Connection {
     /// Opens the stream.
     pub send: SendRequest<Bytes>,
+    /// Another exchange has used the connection before.
+    pub kept: bool,
     shared: Rc<H2Shared>,
 }
 
@@ -77,79 +84,22 @@ struct H2Shared {
     alive: Cell<bool>,
     streams: Cell<usize>,
     idle_since: Cell<Nanos>,
+    clock: Clock,
+    freed: Rc<Notify>,
 }
 
 impl Drop for H2Connection {
     fn drop(&mut self) {
         self.shared.streams.set(self.shared.streams.get() - 1);
-    }
-}
-
-impl LocalCluster {
-    /// A connection to the picked endpoint: a kept one if there is one (unless `fresh`), else a new one,
-    /// within the cluster's limits. The caller bounds the time of the exchange; connecting has its own.
-    pub async fn checkout(&self, worker: &Worker, picked: &Picked, fresh: bool) -> Result<Checkout, Error> {
-        let pool = self.pool(picked.index);
-        if !fresh && let Some(kept) = pool.take(worker) {
-            return Ok(kept);
-        }
-        let Some(_pending) = Permit::acquire(&self.shared, Bound::Pending) else {
-            self.shared.metrics.limit_hits.one(worker.index, LimitHit::Pending);
-            return Err(Failure::PendingLimit.into());
-        };
-        let shares = self.shared.config.protocol == UpstreamProtocol::H2;
-        let _opening = if shares { Some(pool.opening.lock().await) } else { None };
-        let permit = loop {
-            if !fresh && let Some(kept) = pool.take(worker) {
-                return Ok(kept);
-            }
-            match Permit::acquire(&self.shared, Bound::Connections) {
-                Some(permit) => break permit,
-                None => {
-                    self.make_room();
-                    self.shared.metrics.limit_hits.one(worker.index, LimitHit::Connections);
-                    let _ = tokio::time::timeout(LOOK_AGAIN, pool.freed.notified()).await;
-                }
-            }
-        };
-        let opened = open(worker, &self.shared, picked, permit).await;
-        match &opened {
-            Ok(_) => self.shared.metrics.connections.one(worker.index),
-            Err(error) => self.shared.metrics.connect_failures.one(worker.index, label(error.failure)),
-        }
-        Ok(match opened? {
-            Opened::H1(connection) => Checkout::H1(connection),
-            Opened::H2(shared) => {
-                pool.shared.borrow_mut().push(Rc::clone(&shared));
-                Checkout::H2(H2Connection::new(shared))
-            }
-        })
-    }
-
-    /// Takes back a connection that can serve another exchange.
-    pub fn give_back(&self, worker: &Worker, index: usize, mut connection: H1Connection) {
-        connection.served = connection.served.saturating_add(1);
-        connection.idle_since = worker.clock.now();
-        let pool = self.pool(index);
-        pool.idle.borrow_mut().push(connection);
-        pool.freed.notify_one();
-    }
-
-    /// The limit is reached: idle connections to other endpoints of this worker must not hold it.
-    fn make_room(&self) {
-        for index in 0..self.shared.endpoints.len() {
-            let mut idle = self.pool(index).idle.borrow_mut();
-            if !idle.is_empty() {
-                idle.remove(0);
-                return;
-            }
-        }
+        self.shared.idle_since.set(self.shared.clock.now());
+        self.shared.freed.notify_one();
     }
 }
 
 impl EndpointPool {
-    fn take(&self, worker: &Worker) -> Option<Checkout> {
-        if let Some(connection) = self.take_shared(worker) {
+    /// A kept connection that can be used at once.
+    pub(super) fn take(&self) -> Option<Checkout> {
+        if let Some(connection) = self.take_shared() {
             return Some(Checkout::H2(connection));
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -162,7 +112,7 @@ impl EndpointPool {
         None
     }
 
-    fn take_shared(&self, worker: &Worker) -> Option<H2Connection> {
+    fn take_shared(&self) -> Option<H2Connection> {
         let mut shared = self.shared.borrow_mut();
         if shared.is_empty() {
             return None;
@@ -170,32 +120,99 @@ impl EndpointPool {
         shared.retain(|connection| connection.alive.get());
         let least = shared
             .iter()
-            .filter(|c| c.streams.get() < c.send.current_max_send_streams().max(1))
+            .filter(|c| c.streams.get() < c.send.current_max_send_streams())
             .min_by_key(|c| c.streams.get())?;
-        least.idle_since.set(worker.clock.now());
-        Some(H2Connection::new(Rc::clone(least)))
+        Some(H2Connection::new(Rc::clone(least), true))
     }
 
+    /// Takes back a connection that can serve another exchange.
+    pub(super) fn give_back(&self, worker: &Worker, mut connection: H1Connection) {
+        connection.served = connection.served.saturating_add(1);
+        connection.idle_since = worker.clock.now();
+        self.idle.borrow_mut().push(connection);
+        self.freed.notify_one();
+    }
+
+    /// Whether a connection that is opened now may serve several exchanges at once, as far as is known.
+    pub(super) fn may_share(&self, cluster: &Cluster) -> bool {
+        match cluster.config.protocol {
+            UpstreamProtocol::H1 => false,
+            UpstreamProtocol::H2 => true,
+            UpstreamProtocol::Auto => cluster.tls.is_some() && !self.speaks_h1.get(),
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn open(
+        &self,
+        worker: &Worker,
+        cluster: &Cluster,
+        endpoint: &Endpoint,
+        permit: Permit,
+    ) -> Result<Checkout, Error> {
+        let timeout = cluster.config.connect_timeout;
+        let opening = async {
+            match connect(cluster, endpoint).await? {
+                Connected::H1(io) => {
+                    self.speaks_h1.set(true);
+                    let idle_since = worker.clock.now();
+                    Ok(Checkout::H1(H1Connection { io, served: 0, idle_since, _permit: permit }))
+                }
+                Connected::H2(io) => {
+                    self.speaks_h1.set(false);
+                    let shared = open_h2(worker, cluster, io, permit, Rc::clone(&self.freed)).await?;
+                    self.shared.borrow_mut().push(Rc::clone(&shared));
+                    Ok(Checkout::H2(H2Connection::new(shared, false)))
+                }
+            }
+        };
+        let opened = tokio::time::timeout(timeout, opening).await;
+        let opened: Result<_, Error> = opened.unwrap_or_else(|_| Err(Failure::ConnectTimeout.into()));
+        self.opened.set(self.opened.get() + 1);
+        if let Err(error) = &opened {
+            *self.failed.borrow_mut() = Some((self.opened.get(), error.clone()));
+        }
+        opened
+    }
+
+    /// How many connections were opened so far, or were not.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened.get()
+    }
+
+    /// How the last attempt to open one failed, if there was one since `opened`.
+    pub(super) fn failed_since(&self, opened: u64) -> Option<Error> {
+        self.failed.borrow().as_ref().filter(|(at, _)| *at > opened).map(|(_, error)| error.clone())
+    }
+
+    /// Closes the connection that is unused for longest, if there is one.
+    pub(super) fn close_one(&self) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        if !idle.is_empty() {
+            idle.remove(0);
+            return true;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let unused = shared.iter().position(|connection| connection.streams.get() == 0);
+        unused.map(|at| shared.remove(at)).is_some()
+    }
+
+    /// Closes what idled too long, and what the endpoint closed.
     pub(super) fn tend(&self, worker: &Worker, idle_timeout: Duration) {
         let now = worker.clock.now();
-        let outlived = |since: Nanos| now.saturating_sub(since) > idle_timeout.as_nanos() as u64;
+        let outlived = |since: Nanos| u128::from(now.saturating_sub(since)) > idle_timeout.as_nanos();
         let mut cx = Context::from_waker(Waker::noop());
         self.idle.borrow_mut().retain(|c| !outlived(c.idle_since) && c.io.is_quiet(&mut cx));
         self.shared
             .borrow_mut()
             .retain(|c| c.alive.get() && (c.streams.get() > 0 || !outlived(c.idle_since.get())));
     }
-
-    /// Connections kept: idle ones, and shared ones.
-    pub fn kept(&self) -> (usize, usize) {
-        (self.idle.borrow().len(), self.shared.borrow().len())
-    }
 }
 
 impl H2Connection {
-    fn new(shared: Rc<H2Shared>) -> Self {
+    fn new(shared: Rc<H2Shared>, kept: bool) -> Self {
         shared.streams.set(shared.streams.get() + 1);
-        Self { send: shared.send.clone(), shared }
+        Self { send: shared.send.clone(), kept, shared }
     }
 
     /// The connection is not to be used again.
@@ -204,41 +221,16 @@ impl H2Connection {
     }
 }
 
-/// How a failed connection is counted.
-fn label(failure: Failure) -> ConnectFailure {
-    match failure {
-        Failure::ConnectRefused => ConnectFailure::Refused,
-        Failure::ConnectTimeout => ConnectFailure::Timeout,
-        Failure::UpstreamTls => ConnectFailure::Tls,
-        _ => ConnectFailure::Other,
-    }
-}
-
-enum Opened {
-    H1(H1Connection),
-    H2(Rc<H2Shared>),
-}
-
-async fn open(worker: &Worker, cluster: &Cluster, picked: &Picked, permit: Permit) -> Result<Opened, Error> {
-    let timeout = cluster.config.connect_timeout;
-    let opening = async {
-        match connect(cluster, &picked.endpoint).await? {
-            Connected::H1(io) => Ok(Opened::H1(H1Connection {
-                io,
-                served: 0,
-                idle_since: worker.clock.now(),
-                _permit: permit,
-            })),
-            Connected::H2(io) => open_h2(worker, cluster, io, permit).await.map(Opened::H2),
-        }
-    };
-    tokio::time::timeout(timeout, opening).await.unwrap_or_else(|_| Err(Failure::ConnectTimeout.into()))
-}
-
-async fn open_h2(worker: &Worker, cluster: &Cluster, io: Io, permit: Permit) -> Result<Rc<H2Shared>, Error> {
+async fn open_h2(
+    worker: &Worker,
+    cluster: &Cluster,
+    io: Io,
+    permit: Permit,
+    freed: Rc<Notify>,
+) -> Result<Rc<H2Shared>, Error> {
     let (send, connection) = h2::client::Builder::new()
         .enable_push(false)
-        .max_header_list_size(cluster.config.limits.head as u32)
+        .max_header_list_size(u32::try_from(cluster.config.limits.head).unwrap_or(u32::MAX))
         .initial_window_size(256 * 1024)
         .initial_connection_window_size(2 * 1024 * 1024)
         .handshake::<_, Bytes>(io.into_transport())
@@ -249,6 +241,8 @@ async fn open_h2(worker: &Worker, cluster: &Cluster, io: Io, permit: Permit) -> 
         alive: Cell::new(true),
         streams: Cell::new(0),
         idle_since: Cell::new(worker.clock.now()),
+        clock: worker.clock,
+        freed,
     });
     // The driver must not keep the connection alive: it ends when the last handle is gone.
     let watched = Rc::downgrade(&shared);

@@ -6,7 +6,10 @@ use weir_balance::{Algorithm, Limit, Picker};
 use weir_config::checked;
 
 use super::{Endpoint, connect::Resolved};
-use crate::{telemetry::metrics::ClusterMetrics, tls::ClientTls};
+use crate::{
+    telemetry::metrics::{ClusterMetrics, Gauge, LimitHit},
+    tls::ClientTls,
+};
 
 /// What an endpoint is taken for that has not answered yet, and how long a latency is remembered: shown by
 /// the admin API whichever the balancer.
@@ -93,27 +96,52 @@ pub enum Bound {
     Connections,
 }
 
-/// A place within a limit, given back when dropped.
+/// A place within a limit, given back when dropped. A gauge shows how many are taken.
 #[derive(Debug)]
 pub struct Permit {
     cluster: Arc<Cluster>,
     bound: Bound,
+    worker: usize,
 }
 
 impl Permit {
-    /// Takes a place; none = the limit is reached.
-    pub fn acquire(cluster: &Arc<Cluster>, bound: Bound) -> Option<Self> {
-        cluster.limit(bound).try_acquire().then(|| Self { cluster: Arc::clone(cluster), bound })
+    /// Takes a place for the worker at this position; none = the limit is reached, which is for the caller
+    /// to [count](Cluster::count_limit_hit).
+    pub fn acquire(cluster: &Arc<Cluster>, bound: Bound, worker: usize) -> Option<Self> {
+        if !cluster.limit(bound).try_acquire() {
+            return None;
+        }
+        cluster.gauge(bound).up(worker);
+        Some(Self { cluster: Arc::clone(cluster), bound, worker })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.cluster.limit(self.bound).release();
+        self.cluster.gauge(self.bound).down(self.worker);
     }
 }
 
 impl Cluster {
+    /// Counts that an exchange met a limit.
+    pub fn count_limit_hit(&self, bound: Bound, worker: usize) {
+        let hit = match bound {
+            Bound::Requests => LimitHit::Requests,
+            Bound::Pending => LimitHit::Pending,
+            Bound::Connections => LimitHit::Connections,
+        };
+        self.metrics.limit_hits.one(worker, hit);
+    }
+
+    fn gauge(&self, bound: Bound) -> &Gauge {
+        match bound {
+            Bound::Requests => &self.metrics.requests_active,
+            Bound::Pending => &self.metrics.pending,
+            Bound::Connections => &self.metrics.connections_active,
+        }
+    }
+
     fn limit(&self, bound: Bound) -> &Limit {
         match bound {
             Bound::Requests => &self.requests,

@@ -1,6 +1,6 @@
 //! Requests that the proxy sends of its own: questions of filters, fetches of data, mirrored copies.
 //!
-//! They go through clusters like any attempt - balanced, limited, observed by nobody - but have no caller:
+//! They go through clusters like any attempt - balanced, limited, counted - but have no caller:
 //! the request is in memory, and so is the answer, up to a bound.
 
 use std::{future::poll_fn, rc::Rc, time::Duration};
@@ -10,22 +10,23 @@ use weir_runtime::{Answer, AnswerFailure};
 
 use super::{
     h1::{Framing, HeadLimits},
-    incoming::Incoming,
-    outgoing::Outgoing,
-    upstream::Sent,
+    outgoing::{Outgoing, SendError},
+    upstream::{HeadError, Sent, h2_request},
+    watch::Watch,
 };
 use crate::{
     chain::LocalFilter,
-    cluster::{Bound, Checkout, Permit},
+    cluster::{Bound, Checkout, LocalCluster, Permit, Picked},
     error::{Error, Failure},
-    message::{Known, Method, Request, RequestHead, ResponseHead, Scheme},
+    message::{Known, Method, Request, RequestHead, ResponseHead},
     snapshot::{LocalSnapshot, LocalState},
+    worker::Worker,
 };
 
 /// Longest a question may take, whatever it says.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Bodies up to this size are mirrored.
-const MIRRORED: usize = 64 * 1024;
+/// Bodies up to this size are mirrored; a request with a longer one, or one of unknown length, is not.
+pub(super) const MIRRORED: usize = 64 * 1024;
 
 /// A request of the proxy's own, checked.
 #[derive(Debug)]
@@ -96,146 +97,192 @@ pub async fn ask(
     question: Question,
     most: usize,
 ) -> Result<Answer, AnswerFailure> {
-    let timeout = question.timeout;
-    match tokio::time::timeout(timeout, send(state, snapshot, &question, most)).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(match error.failure {
-            Failure::RequestLimit | Failure::PendingLimit => AnswerFailure::Refused,
-            Failure::BodyTooLarge | Failure::UpstreamHeadTooLarge => AnswerFailure::TooLarge,
-            Failure::ConnectTimeout => AnswerFailure::Timeout,
-            _ => AnswerFailure::Unreachable,
-        }),
-        Err(_) => Err(AnswerFailure::Timeout),
-    }
-}
-
-async fn send(
-    state: &LocalState,
-    snapshot: &LocalSnapshot,
-    question: &Question,
-    most: usize,
-) -> Result<Answer, Error> {
-    let worker = &state.worker;
-    let cluster = snapshot.cluster(question.cluster).ok_or(Failure::NoRoute)?;
-    let _permit = Permit::acquire(&cluster.shared, Bound::Requests).ok_or(Failure::RequestLimit)?;
-    let picked = cluster.pick(worker, &Default::default(), None, &[]).ok_or(Failure::NoEndpoint)?;
-    let framing = match (question.body.len(), question.head.method.is_safe()) {
-        (0, true) => Framing::None,
-        (length, _) => Framing::Length(length as u64),
-    };
-    let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
-    // A kept connection may just have been closed: one more try over a new one.
-    let mut fresh = false;
-    loop {
-        let mut buffer = worker.buffers.take();
-        match cluster.checkout(worker, &picked, fresh).await? {
-            Checkout::H1(connection) => {
-                let out = worker.buffers.take_output();
-                let sent = Sent::h1(&connection.io, &mut buffer, out, &question.head, framing, limits);
-                let outcome = converse(sent, question, most).await;
-                let clean = buffer.is_empty();
-                worker.buffers.give(buffer);
-                match outcome {
-                    Err(error)
-                        if !fresh && connection.served > 0 && error.failure == Failure::UpstreamClosed =>
-                    {
-                        fresh = true;
-                    }
-                    Err(error) => return Err(error),
-                    Ok((answer, keep_alive)) => {
-                        if keep_alive && clean {
-                            cluster.give_back(worker, picked.index, connection);
-                        }
-                        return Ok(answer);
-                    }
-                }
-            }
-            Checkout::H2(mut connection) => {
-                let scheme = if cluster.shared.tls.is_some() { Scheme::Https } else { Scheme::Http };
-                let length = (!question.body.is_empty()).then_some(question.body.len() as u64);
-                let ends = length.is_none();
-                match Sent::h2(&mut connection, &question.head, scheme, ends, length).await {
-                    Ok(sent) => return converse(sent, question, most).await.map(|(answer, _)| answer),
-                    Err(_) if !fresh => {
-                        connection.retire();
-                        fresh = true;
-                    }
-                    Err(error) => return Err(Error::with(Failure::UpstreamClosed, error.to_string())),
-                }
-            }
-        }
-    }
-}
-
-async fn converse(sent: Sent<'_>, question: &Question, most: usize) -> Result<(Answer, bool), Error> {
-    let Sent { mut sink, mut source } = sent;
-    // An endpoint that stops listening may still answer, so a failed send is told by the head's absence.
-    let _ = upload(&mut sink, &question.body).await;
-    let mut head = ResponseHead::new(200);
-    let found = loop {
-        let found =
-            poll_fn(|cx| source.poll_head(cx, &mut head)).await.map_err(|error| error.into_error())?;
-        if head.status >= 200 {
-            break found;
-        }
-    };
-    head.fields.strip_hop_by_hop(false);
-    let (mut body, meta) = source.into_body(found, &head, &question.head.method);
     let mut content = Vec::new();
-    while poll_fn(|cx| body.poll_fill(cx)).await.map_err(|_| Failure::UpstreamAborted)? {
-        let n = body.data().len();
-        if content.len() + n > most {
-            return Err(Failure::BodyTooLarge.into());
+    let take = |data: &[u8]| {
+        let fits = content.len() + data.len() <= most;
+        if fits {
+            content.extend_from_slice(data);
         }
-        content.extend_from_slice(body.data());
-        body.consume(n);
-    }
+        fits
+    };
+    let head = match tokio::time::timeout(question.timeout, send(state, snapshot, &question, take)).await {
+        Ok(Ok(head)) => head,
+        Ok(Err(error)) => {
+            return Err(match error.failure {
+                Failure::RequestLimit | Failure::PendingLimit => AnswerFailure::Refused,
+                Failure::BodyTooLarge | Failure::UpstreamHeadTooLarge => AnswerFailure::TooLarge,
+                Failure::ConnectTimeout => AnswerFailure::Timeout,
+                _ => AnswerFailure::Unreachable,
+            });
+        }
+        Err(_) => return Err(AnswerFailure::Timeout),
+    };
     let fields = head.fields.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
-    Ok((Answer { status: head.status, fields, body: content }, meta.keep_alive))
+    Ok(Answer { status: head.status, fields, body: content })
 }
 
-async fn upload(sink: &mut Outgoing<'_>, body: &[u8]) -> Result<(), super::outgoing::SendError> {
-    if !body.is_empty() {
-        sink.data(body).await?;
-    }
-    sink.end(None).await
-}
-
-/// Sends a copy of the request to another cluster, without waiting for it. Bodies up to 64 KiB are held for
-/// that; a request with a longer one, or one of unknown length, is not mirrored.
-pub async fn mirror(
+/// Sends a copy of the request, with all of its body, to another cluster, without waiting for it. Nobody
+/// hears how it went but that cluster's numbers; its limits bound how many copies are under way.
+pub(super) fn mirror(
     state: &Rc<LocalState>,
     snapshot: &Rc<LocalSnapshot>,
     cluster: ClusterId,
     request: &Request,
-    body: &mut Incoming<'_>,
+    body: &[u8],
 ) {
-    if !body.is_over() && !matches!(body, Incoming::Held(_)) {
-        let length = request.head.fields.get_known(Known::ContentLength);
-        let length = length.and_then(|text| std::str::from_utf8(text).ok()?.parse::<usize>().ok());
-        if length.is_none_or(|length| length > MIRRORED) || hold(body).await.is_err() {
-            return;
-        }
-    }
+    let Some(target) = snapshot.cluster(cluster) else { return };
+    let timeout = target.shared.config.exchange_timeout;
     let mut head = request.head.clone();
     head.fields.remove_known(Known::ContentLength);
-    let content = body.data().to_vec();
-    let question = Question { cluster, head, body: content, timeout: LONGEST, memo: Vec::new() };
+    let question = Question { cluster, head, body: body.to_vec(), timeout, memo: Vec::new() };
     let (state, snapshot) = (Rc::clone(state), Rc::clone(snapshot));
     tokio::task::spawn_local(async move {
-        let _ = ask(&state, &snapshot, question, 16 * 1024 * 1024).await;
+        // The answer is read to its end, so that the connection can be used again, and forgotten.
+        let _ = tokio::time::timeout(timeout, send(&state, &snapshot, &question, |_| true)).await;
     });
 }
 
-/// Reads a body whose length is known to be small.
-async fn hold(body: &mut Incoming<'_>) -> Result<(), super::incoming::BodyError> {
-    let mut held = Vec::new();
-    while poll_fn(|cx| body.poll_fill(cx)).await? {
+/// Sends a question; `take` is given the answer's body and says whether it wants the rest.
+async fn send(
+    state: &LocalState,
+    snapshot: &LocalSnapshot,
+    question: &Question,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> Result<ResponseHead, Error> {
+    let worker = &state.worker;
+    let cluster = snapshot.cluster(question.cluster).ok_or(Failure::NoRoute)?;
+    let Some(_permit) = Permit::acquire(&cluster.shared, Bound::Requests, worker.index) else {
+        cluster.shared.count_limit_hit(Bound::Requests, worker.index);
+        return Err(Failure::RequestLimit.into());
+    };
+    let mut tried = Vec::new();
+    let mut fresh = false;
+    loop {
+        let avoid: &[usize] = if fresh { &[] } else { &tried };
+        let picked = cluster.pick(worker, &Default::default(), None, avoid).ok_or(Failure::NoEndpoint)?;
+        let mut watch = Watch::begin(worker, &cluster.shared, &picked.endpoint);
+        let failed = match try_once(worker, cluster, &picked, fresh, question, &mut watch, &mut take).await {
+            Ok(head) => return Ok(head),
+            Err(failed) => failed,
+        };
+        watch.stopped(failed.error.failure);
+        match failed.again {
+            Again::Fresh if !fresh => fresh = true,
+            Again::Elsewhere if tried.len() < usize::from(cluster.shared.config.retries) => {
+                fresh = false;
+                tried.push(picked.index);
+                cluster.shared.metrics.retries.one(worker.index);
+            }
+            _ => return Err(failed.error),
+        }
+    }
+}
+
+/// A question that was not answered.
+struct Failed {
+    error: Error,
+    again: Again,
+}
+
+/// Where it may be asked again. The rules are those of exchanges.
+enum Again {
+    No,
+    Elsewhere,
+    Fresh,
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), again: Again::No }
+    }
+}
+
+async fn try_once(
+    worker: &Worker,
+    cluster: &LocalCluster,
+    picked: &Picked,
+    fresh: bool,
+    question: &Question,
+    watch: &mut Watch,
+    take: &mut impl FnMut(&[u8]) -> bool,
+) -> Result<ResponseHead, Failed> {
+    let checkout = cluster.checkout(worker, picked, fresh).await.map_err(|error| {
+        let again = if error.failure.consequence().retry { Again::Elsewhere } else { Again::No };
+        Failed { error, again }
+    })?;
+    match checkout {
+        Checkout::H1(connection) => {
+            let mut buffer = worker.buffers.take();
+            let out = worker.buffers.take_output();
+            let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
+            let framing = match (question.body.len(), question.head.method.is_safe()) {
+                (0, true) => Framing::None,
+                (length, _) => Framing::Length(length as u64),
+            };
+            let sent = Sent::h1(&connection.io, &mut buffer, out, &question.head, framing, limits);
+            let outcome = converse(sent, question, connection.served > 0, watch, take).await;
+            let clean = buffer.is_empty();
+            worker.buffers.give(buffer);
+            let (head, keep_alive) = outcome?;
+            if keep_alive && clean {
+                cluster.give_back(worker, picked.index, connection);
+            }
+            Ok(head)
+        }
+        Checkout::H2(connection) => {
+            let length = (!question.body.is_empty()).then_some(question.body.len() as u64);
+            let secure = cluster.shared.tls.is_some();
+            let request = h2_request(&question.head, cluster.shared.name(), secure, length);
+            let request = request.ok_or(Failure::BadRequest)?;
+            let sent = Sent::h2(&connection, request, length.is_none()).await.map_err(|error| {
+                connection.retire();
+                Failed { error: HeadError::H2(error).into_error(), again: Again::Fresh }
+            })?;
+            Ok(converse(sent, question, connection.kept, watch, take).await?.0)
+        }
+    }
+}
+
+/// Sends the question and reads the answer. Says whether the connection can be used again.
+async fn converse(
+    sent: Sent<'_>,
+    question: &Question,
+    kept: bool,
+    watch: &mut Watch,
+    take: &mut impl FnMut(&[u8]) -> bool,
+) -> Result<(ResponseHead, bool), Failed> {
+    let Sent { mut sink, mut source } = sent;
+    // An endpoint that stops listening may still answer, so a failed send is told by the head's absence.
+    let uploaded = upload(&mut sink, &question.body).await.is_ok();
+    let mut head = ResponseHead::new(200);
+    let found = loop {
+        let found = poll_fn(|cx| source.poll_head(cx, &mut head)).await.map_err(|error| {
+            let again = match &error {
+                HeadError::Silent(_) if kept && question.head.method.is_idempotent() => Again::Fresh,
+                _ => Again::No,
+            };
+            Failed { error: error.into_error(), again }
+        })?;
+        if head.status >= 200 {
+            break found;
+        }
+    };
+    watch.answered(&head);
+    head.fields.strip_hop_by_hop(false);
+    let (mut body, meta) = source.into_body(found, &head, &question.head.method);
+    while poll_fn(|cx| body.poll_fill(cx)).await.map_err(|_| Failure::UpstreamAborted)? {
         let n = body.data().len();
-        held.extend_from_slice(body.data());
+        if !take(body.data()) {
+            return Err(Failure::BodyTooLarge.into());
+        }
         body.consume(n);
     }
-    let trailers = body.take_trailers();
-    *body = Incoming::held(held, trailers);
-    Ok(())
+    Ok((head, meta.keep_alive && uploaded && body.is_over()))
+}
+
+async fn upload(sink: &mut Outgoing<'_>, body: &[u8]) -> Result<(), SendError> {
+    if !body.is_empty() {
+        sink.data(body).await?;
+    }
+    sink.end(None).await
 }

@@ -175,12 +175,20 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// Begins anew, if that is possible: nothing of it was used up, or it is in memory.
+    pub fn rewind(&mut self) {
+        if let Self::Held(held) = self {
+            held.at = 0;
+        }
+    }
+
     /// Trailers, after the body is over.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         match self {
             Self::H1(h1) => h1.trailers.take(),
             Self::H2(h2) => h2.trailers.take(),
-            Self::Held(held) => held.trailers.take(),
+            // It may have to be sent again.
+            Self::Held(held) => held.trailers.clone(),
         }
     }
 
@@ -197,6 +205,13 @@ impl<'a> Incoming<'a> {
             Ok(0) | Err(_) => Poll::Ready(()),
             Ok(_) => Poll::Pending,
         }
+    }
+}
+
+impl Held {
+    /// Whether trailers follow.
+    pub fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
     }
 }
 

@@ -16,3 +16,4 @@ mod reply;
 pub mod syntax;
 pub mod target;
 mod upstream;
+mod watch;

@@ -23,6 +23,8 @@ pub(super) struct Progress {
     pub bytes: Cell<u64>,
     /// Something moved since a timer looked.
     pub moved: Cell<bool>,
+    /// What arrived waits for the receiver, who is to blame for silence then.
+    pub sinking: Cell<bool>,
 }
 
 /// Moves all of `source` to `sink`, trailers included, and ends the message.
@@ -39,13 +41,16 @@ pub(super) async fn pump(
         let more = match poll_fn(|cx| Poll::Ready(source.poll_fill(cx))).await {
             Poll::Ready(more) => more,
             Poll::Pending => {
+                progress.sinking.set(true);
                 sink.flush().await.map_err(PumpError::Sink)?;
+                progress.sinking.set(false);
                 poll_fn(|cx| source.poll_fill(cx)).await
             }
         };
         progress.moved.set(true);
         if !more.map_err(PumpError::Source)? {
             let trailers = source.take_trailers();
+            progress.sinking.set(true);
             return sink.end(trailers.as_ref()).await.map_err(PumpError::Sink);
         }
         let n = source.data().len();
@@ -54,7 +59,9 @@ pub(super) async fn pump(
             return Err(PumpError::Source(BodyError::TooLarge));
         }
         progress.bytes.set(bytes);
+        progress.sinking.set(true);
         sink.data(source.data()).await.map_err(PumpError::Sink)?;
+        progress.sinking.set(false);
         source.consume(n);
         progress.moved.set(true);
     }

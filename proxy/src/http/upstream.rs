@@ -84,18 +84,11 @@ impl HeadError {
                 Failure::UpstreamHeadTooLarge.into()
             }
             Self::Bad(bad) => Error::new(Failure::UpstreamProtocol, bad.reason()),
-            Self::H2(error) if error.is_io() || error.is_go_away() => {
+            // What the endpoint itself ended, and did not end for what we sent.
+            Self::H2(error) if error.is_io() || error.is_remote() => {
                 Error::with(Failure::UpstreamClosed, error.to_string())
             }
             Self::H2(error) => Error::with(Failure::UpstreamProtocol, error.to_string()),
-        }
-    }
-
-    /// Whether the endpoint certainly did not begin to work on the request (RFC 9113 8.7).
-    pub(super) fn is_unprocessed(&self) -> bool {
-        match self {
-            Self::H2(error) => error.reason() == Some(h2::Reason::REFUSED_STREAM),
-            _ => false,
         }
     }
 }
@@ -119,43 +112,44 @@ impl<'a> Sent<'a> {
         Self { sink: Outgoing::H1(sink), source: HeadSource::H1(source) }
     }
 
-    /// Opens a stream with the request's head.
+    /// Opens a stream with the request's head. After an error nothing was sent.
     pub(super) async fn h2(
-        connection: &mut H2Connection,
-        head: &RequestHead,
-        scheme: Scheme,
+        connection: &H2Connection,
+        request: http::Request<()>,
         ends: bool,
-        length: Option<u64>,
     ) -> Result<Self, h2::Error> {
         let mut send = connection.send.clone().ready().await?;
-        let (response, stream) = send.send_request(h2_request(head, scheme, length)?, ends)?;
+        let (response, stream) = send.send_request(request, ends)?;
         let sink = if ends { Outgoing::Ended } else { Outgoing::H2(H2Outgoing::new(stream)) };
         Ok(Self { sink, source: HeadSource::H2(response) })
     }
 }
 
-fn h2_request(
+/// The head of a request for HTTP/2. A request that names no authority (HTTP/1.0 need not) is sent to
+/// `unnamed`. None if it cannot be written so.
+pub(super) fn h2_request(
     head: &RequestHead,
-    scheme: Scheme,
+    unnamed: &str,
+    secure: bool,
     length: Option<u64>,
-) -> Result<http::Request<()>, h2::Error> {
-    let malformed = |_| h2::Error::from(h2::Reason::PROTOCOL_ERROR);
+) -> Option<http::Request<()>> {
+    let scheme = if secure { Scheme::Https } else { Scheme::Http };
+    let authority = if head.authority().is_empty() { unnamed } else { head.authority() };
     let mut request = http::Request::new(());
     *request.version_mut() = http::Version::HTTP_2;
-    *request.method_mut() =
-        http::Method::from_bytes(head.method.as_str().as_bytes()).map_err(|_| h2::Reason::PROTOCOL_ERROR)?;
+    *request.method_mut() = http::Method::from_bytes(head.method.as_str().as_bytes()).ok()?;
     let path = if head.path_and_query().is_empty() { "/" } else { head.path_and_query() };
     *request.uri_mut() = http::Uri::builder()
         .scheme(scheme.as_str())
-        .authority(head.authority())
+        .authority(authority)
         .path_and_query(path)
         .build()
-        .map_err(malformed)?;
+        .ok()?;
     *request.headers_mut() = map_from_fields(&head.fields, NEVER_IN_H2);
     if let Some(length) = length {
         request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
-    Ok(request)
+    Some(request)
 }
 
 impl<'a> HeadSource<'a> {

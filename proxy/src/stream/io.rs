@@ -127,16 +127,14 @@ impl Io {
         }
     }
 
-    /// Whether the peer has said or ended anything since the last read. Asks the reactor's knowledge,
-    /// not the kernel, for plain connections; TLS reads what lies there, since it may be a ticket.
+    /// Whether the peer has said or ended anything since the last read. Asks the reactor's knowledge first;
+    /// where that says "maybe" - after a read that filled its buffer, or for a TLS ticket - reads. What a
+    /// connection that is not quiet had to say is lost.
     pub fn is_quiet(&self, cx: &mut Context<'_>) -> bool {
         if self.poll_readable(cx).is_pending() {
             return true;
         }
         let mut transport = self.transport.borrow_mut();
-        if !matches!(&*transport, Transport::TlsClient(_)) {
-            return false;
-        }
         let mut scratch = [0u8; 16];
         let mut space = ReadBuf::new(&mut scratch);
         Pin::new(&mut *transport).poll_read(cx, &mut space).is_pending()

@@ -3,3 +3,4 @@
 mod demo;
 mod exchange;
 mod stage;
+mod upstream;

@@ -74,11 +74,21 @@ impl H2Origin {
         tls: Option<Arc<rustls::ServerConfig>>,
         decide: impl Fn(usize, &http::request::Parts) -> H2Answer + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_with(tls, None, decide).await
+    }
+
+    /// As [`Self::start`], bearing at most so many streams of a connection at once.
+    pub async fn start_with(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        streams: Option<u32>,
+        decide: impl Fn(usize, &http::request::Parts) -> H2Answer + Send + Sync + 'static,
+    ) -> Result<Self> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (record, decide): (_, Decide) = (seen.clone(), Arc::new(decide));
-        let (address, task) =
-            listen(move |number, stream| serve(stream, tls.clone(), number, record.clone(), decide.clone()))
-                .await?;
+        let (address, task) = listen(move |number, stream| {
+            serve(stream, tls.clone(), streams, number, record.clone(), decide.clone())
+        })
+        .await?;
         Ok(Self { address, seen, _task: task })
     }
 
@@ -102,13 +112,18 @@ enum Order {
 async fn serve(
     stream: TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
+    most: Option<u32>,
     number: usize,
     record: Arc<Mutex<Vec<H2Seen>>>,
     decide: Decide,
 ) {
     // What breaks a connection is seen by its peer, whom tests look at.
     let Ok(stream) = Stream::accept(stream, tls).await else { return };
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut builder = h2::server::Builder::new();
+    if let Some(most) = most {
+        builder.max_concurrent_streams(most);
+    }
+    let Ok(mut connection) = builder.handshake(stream).await else { return };
     let (orders, mut ordered) = mpsc::unbounded_channel();
     let mut streams = JoinSet::new();
     loop {

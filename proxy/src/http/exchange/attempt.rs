@@ -13,48 +13,31 @@ use std::{
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::{Exchange, Stop, decide::body_failed, timing::Timing, watch::Watch};
+use super::{
+    Exchange, Stop,
+    decide::body_failed,
+    retry::{Again, Failed},
+    timing::Timing,
+};
 use crate::{
-    cluster::{Bound, Checkout, H1Connection, LocalCluster, Permit, Picked},
+    cluster::{Bound, Checkout, LocalCluster, Permit, Picked},
     error::{Error, Failure},
     http::{
-        ask::mirror,
+        ask::{MIRRORED, mirror},
         h1::{Framing, HeadLimits},
         incoming::{BodyError, Incoming},
-        outgoing::{Outgoing, SendError},
+        outgoing::Outgoing,
         pump::{Progress, PumpError, pump},
         reply::Reply,
-        upstream::{HeadError, HeadSource, Sent},
+        upstream::{HeadSource, Sent, h2_request},
+        watch::Watch,
     },
-    message::{Known, Scheme},
+    message::Known,
     stream::Deadline,
 };
 
 /// Positions of endpoints that were tried.
 type Tried = SmallVec<[usize; 4]>;
-
-/// How an attempt failed.
-struct Failed {
-    stop: Stop,
-    /// Trying again cannot do what was done already: nothing of the request was acted upon.
-    again: Again,
-}
-
-#[derive(PartialEq, Eq)]
-enum Again {
-    /// Not.
-    No,
-    /// At another endpoint.
-    Elsewhere,
-    /// At the same one, over a new connection: the kept one was closed while it idled.
-    Fresh,
-}
-
-impl Failed {
-    fn no(stop: impl Into<Stop>) -> Self {
-        Self { stop: stop.into(), again: Again::No }
-    }
-}
 
 impl Exchange<'_> {
     /// Sends the request to the cluster that was chosen and the response to the caller.
@@ -70,18 +53,34 @@ impl Exchange<'_> {
         let snapshot = Rc::clone(&self.snapshot);
         let Some(cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
         self.sofar.cluster = Some(slot);
-        let Some(_permit) = Permit::acquire(&cluster.shared, Bound::Requests) else {
-            cluster
-                .shared
-                .metrics
-                .limit_hits
-                .one(self.state.worker.index, crate::telemetry::metrics::LimitHit::Requests);
+        let worker = self.state.worker.index;
+        let Some(_permit) = Permit::acquire(&cluster.shared, Bound::Requests, worker) else {
+            cluster.shared.count_limit_hit(Bound::Requests, worker);
             return Err(Failure::RequestLimit.into());
         };
-        if let Some(mirrored) = self.heads.request.route.mirror {
-            mirror(self.state, &snapshot, mirrored, &self.heads.request, body).await;
+        if let Some(copied_to) = self.heads.request.route.mirror
+            && self.hold_for_mirror(body, deadline).await?
+        {
+            mirror(self.state, &snapshot, copied_to, &self.heads.request, body.data());
         }
         self.attempts(cluster, body, reply, deadline).await
+    }
+
+    /// Has the body in memory if it is short. Says whether it is.
+    async fn hold_for_mirror(
+        &mut self,
+        body: &mut Incoming<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<bool, Stop> {
+        if body.is_over() || matches!(body, Incoming::Held(_)) {
+            return Ok(body.data().len() <= MIRRORED);
+        }
+        if self.content_length().is_none_or(|length| length > MIRRORED as u64) {
+            return Ok(false);
+        }
+        let (held, trailers) = self.hold(body, MIRRORED, deadline).await?;
+        *body = Incoming::held(held, trailers);
+        Ok(true)
     }
 
     async fn attempts(
@@ -133,24 +132,21 @@ impl Exchange<'_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Failed> {
+        body.rewind();
+        if matches!(body, Incoming::Held(_)) {
+            self.transfer.received.bytes.set(0);
+        }
         let mut watch = Watch::begin(&self.state.worker, &cluster.shared, &picked.endpoint);
         self.sofar.attempts = self.sofar.attempts.saturating_add(1);
         self.sofar.endpoint = Some(Arc::clone(&picked.endpoint));
         deadline.set(Some(ends));
-        let checkout = match deadline.bound(cluster.checkout(&self.state.worker, picked, fresh)).await {
-            Ok(Ok(checkout)) => checkout,
-            Ok(Err(error)) => {
-                let again = if error.failure.consequence().retry { Again::Elsewhere } else { Again::No };
-                let stop = error.into();
-                watch.stopped(&stop);
-                return Err(Failed { stop, again });
-            }
-            Err(_) => {
-                let stop = Failure::ExchangeTimeout.into();
-                watch.stopped(&stop);
-                return Err(Failed { stop, again: Again::No });
-            }
-        };
+        let checkout = cluster.checkout(&self.state.worker, picked, fresh);
+        let checkout = deadline.bound(while_here(checkout, body, reply)).await;
+        // Whatever it waited for in the queue, it was not this endpoint.
+        let checkout = checkout.map_err(|_| Failed::no(Failure::ExchangeTimeout))??.map_err(|error| {
+            watch.stopped(error.failure);
+            Failed::unconnected(error)
+        })?;
         let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
         let (framing, length) = self.body_framing(body);
         let silence = self.listener.plan.config.limits.body_timeout;
@@ -161,23 +157,34 @@ impl Exchange<'_> {
                 let out = self.state.worker.buffers.take_output();
                 let sent = Sent::h1(&connection.io, &mut buffer, out, self.request(), framing, limits);
                 let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
+                // As the head said: an endpoint that knows no codings may have lost its place.
+                let last = !self.request().codings().is_empty();
                 let clean = buffer.is_empty();
                 self.state.worker.buffers.give(buffer);
                 match relayed {
-                    Ok(true) if clean => cluster.give_back(&self.state.worker, picked.index, connection),
+                    Ok(true) if clean && !last => {
+                        cluster.give_back(&self.state.worker, picked.index, connection)
+                    }
                     Ok(_) => {}
-                    Err(failed) => return Err(self.judge(failed, &connection, body)),
+                    Err(failed) => return Err(self.judge(failed, connection.served > 0, body)),
                 }
                 Ok(())
             }
-            Checkout::H2(mut connection) => {
-                let scheme = if cluster.shared.tls.is_some() { Scheme::Https } else { Scheme::Http };
-                let opened = Sent::h2(&mut connection, self.request(), scheme, body.is_over(), length).await;
-                let sent = opened.map_err(|error| {
+            // HTTP/2 has no transfer codings, and undoing them is not for a proxy that nobody asked to.
+            Checkout::H2(_) if !self.request().codings().is_empty() => {
+                Err(Failed::no(Failure::UnknownCoding))
+            }
+            Checkout::H2(connection) => {
+                let secure = cluster.shared.tls.is_some();
+                let Some(request) = h2_request(self.request(), cluster.shared.name(), secure, length) else {
+                    return Err(Failed::no(Failure::BadRequest));
+                };
+                let sent = Sent::h2(&connection, request, body.is_over()).await.map_err(|error| {
                     connection.retire();
-                    Failed { stop: HeadError::H2(error).into_error().into(), again: Again::Fresh }
+                    Failed::unopened(error)
                 })?;
-                self.relay(sent, body, reply, timing, &mut watch).await.map(|_| ())
+                let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
+                relayed.map(|_| ()).map_err(|failed| self.judge(failed, connection.kept, body))
             }
         }
     }
@@ -185,30 +192,25 @@ impl Exchange<'_> {
     /// How the request's body is delimited on the way on, and its length if known.
     fn body_framing(&self, body: &Incoming<'_>) -> (Framing, Option<u64>) {
         let head = self.request();
-        let length = head.fields.get_known(Known::ContentLength);
-        let length = length.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-        match (body, length) {
-            (Incoming::Held(_), _) => {
+        match (body, self.content_length()) {
+            // Only chunks carry trailers, and only they may have codings beneath.
+            (Incoming::Held(held), length) if held.has_trailers() => (Framing::Chunked, length),
+            (body, length) if !head.codings().is_empty() && !body.is_over() => (Framing::Chunked, length),
+            (Incoming::Held(_), _) if !body.is_over() => {
                 let length = body.data().len() as u64;
                 (Framing::Length(length), Some(length))
             }
-            // A GET without a body says nothing of one; a POST without one says 0.
             (_, Some(length)) => (Framing::Length(length), Some(length)),
-            (body, None) if body.is_over() => (Framing::None, None),
-            (_, None) => (Framing::Chunked, None),
+            (body, None) if !body.is_over() => (Framing::Chunked, None),
+            // RFC 9110 8.6: a request that is expected to have content says that there is none.
+            _ if matches!(head.method.as_str(), "POST" | "PUT" | "PATCH") => (Framing::Length(0), None),
+            _ => (Framing::None, None),
         }
     }
 
-    /// A kept connection that fails before the first byte was probably closed while it idled: the request
-    /// may go again, if nothing of its body is gone and doing it twice does no harm (RFC 9112 9.3.1).
-    fn judge(&self, mut failed: Failed, connection: &H1Connection, body: &Incoming<'_>) -> Failed {
-        let untouched = self.transfer.received.bytes.get() == 0 || matches!(body, Incoming::Held(_));
-        if failed.again == Again::Fresh
-            && !(connection.served > 0 && untouched && self.request().method.is_idempotent())
-        {
-            failed.again = Again::No;
-        }
-        failed
+    fn content_length(&self) -> Option<u64> {
+        let text = self.request().fields.get_known(Known::ContentLength)?;
+        std::str::from_utf8(text).ok()?.parse().ok()
     }
 
     /// Sends the request and, at the same time, waits for the response and passes it on. Says whether the
@@ -251,7 +253,9 @@ impl Exchange<'_> {
         if let Outgoing::H1(h1) = sink {
             self.state.worker.buffers.give_output(h1.out);
         }
-        outcome.map(|keep_alive| keep_alive && flags.uploaded.get() && !flags.deaf.get())
+        outcome
+            .map(|keep_alive| keep_alive && flags.uploaded.get() && !flags.deaf.get())
+            .inspect_err(|failed| failed.failure().into_iter().for_each(|failure| watch.stopped(failure)))
     }
 
     /// Awaits the head, has it reviewed, and moves the body to the caller.
@@ -267,10 +271,9 @@ impl Exchange<'_> {
                 if reply.poll_left(cx).is_ready() {
                     return Poll::Ready(Err(Failed::no(Failure::DownstreamAborted)));
                 }
-                source.poll_head(cx, &mut self.heads.response).map_err(head_failed)
+                source.poll_head(cx, &mut self.heads.response).map_err(Failed::headless)
             })
-            .await
-            .inspect_err(|failed| watch.stopped(&failed.stop))?;
+            .await?;
             match self.heads.response.status {
                 100..200 => self.interim(reply).await?,
                 _ => break found,
@@ -286,10 +289,10 @@ impl Exchange<'_> {
             return Ok(false);
         }
         self.sofar.status = self.heads.response.status;
-        reply.begin(&self.heads.response, meta.length).map_err(caller_gone)?;
+        reply.begin(&self.heads.response, meta.length).map_err(Failed::unsent)?;
         pump(&mut body, reply.body(), &self.transfer.sent, u64::MAX).await.map_err(|error| match error {
             PumpError::Source(_) => Failed::no(Failure::UpstreamAborted),
-            PumpError::Sink(error) => caller_gone(error),
+            PumpError::Sink(error) => Failed::unsent(error),
         })?;
         Ok(meta.keep_alive && body.is_over())
     }
@@ -300,8 +303,27 @@ impl Exchange<'_> {
             return Ok(());
         }
         self.heads.response.fields.strip_hop_by_hop(false);
-        reply.interim(&self.heads.response).await.map_err(caller_gone)
+        reply.interim(&self.heads.response).await.map_err(Failed::unsent)
     }
+}
+
+/// Awaits `future` for as long as the caller stays.
+async fn while_here<T>(
+    future: impl Future<Output = T>,
+    body: &mut Incoming<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<T, Failed> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if body.poll_left(cx).is_ready() || reply.poll_left(cx).is_ready() {
+            return Poll::Ready(Err(Failed::no(Failure::DownstreamAborted)));
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// What both sides of an attempt tell each other and the clock.
@@ -347,27 +369,4 @@ async fn caller_side(
     flags.uploaded.set(true);
     poll_fn(|cx| body.poll_left(cx)).await;
     CallerEnd::Left
-}
-
-fn head_failed(error: HeadError) -> Failed {
-    let again = match &error {
-        HeadError::Silent(_) => Again::Fresh,
-        unprocessed if unprocessed.is_unprocessed() => Again::Fresh,
-        _ => Again::No,
-    };
-    Failed { stop: error.into_error().into(), again }
-}
-
-fn caller_gone(error: SendError) -> Failed {
-    let failure = match error {
-        SendError::Length => Failure::UpstreamProtocol,
-        SendError::Io(_) | SendError::H2(_) => Failure::DownstreamAborted,
-    };
-    Failed::no(failure)
-}
-
-impl From<Stop> for Failed {
-    fn from(stop: Stop) -> Self {
-        Self::no(stop)
-    }
 }

@@ -143,7 +143,7 @@ impl Exchange<'_> {
     }
 
     /// Reads the whole body, up to `most` bytes.
-    async fn hold(
+    pub(super) async fn hold(
         &mut self,
         body: &mut Incoming<'_>,
         most: usize,

@@ -15,10 +15,10 @@ mod admit;
 mod answer;
 mod attempt;
 mod decide;
+mod retry;
 mod review;
 mod timing;
 mod trace;
-mod watch;
 
 pub(super) use answer::failure_head;
 

@@ -64,7 +64,14 @@ impl<'d> Timing<'d> {
             match phase {
                 Phase::Waiting => return Poll::Ready(Failure::ExchangeTimeout),
                 _ if moved => self.deadline.set_after(self.silence),
+                // An endpoint that does not take the request in is as late as one that does not answer.
+                Phase::Request if transfer.received.sinking.get() => {
+                    return Poll::Ready(Failure::ExchangeTimeout);
+                }
                 Phase::Request => return Poll::Ready(Failure::BodyTimeout),
+                Phase::Response if transfer.sent.sinking.get() => {
+                    return Poll::Ready(Failure::DownstreamAborted);
+                }
                 Phase::Response => return Poll::Ready(Failure::UpstreamAborted),
             }
         }

@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use weir_balance::Ended;
 
-use super::Stop;
 use crate::{
     clock::{Clock, Nanos},
     cluster::{Cluster, Endpoint},
@@ -15,7 +14,7 @@ use crate::{
 };
 
 /// An attempt under observation. Dropped without a word, it was given up.
-pub(super) struct Watch {
+pub(in crate::http) struct Watch {
     cluster: Arc<Cluster>,
     endpoint: Arc<Endpoint>,
     worker: usize,
@@ -25,7 +24,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin(worker: &Worker, cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>) -> Self {
+    pub(in crate::http) fn begin(worker: &Worker, cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>) -> Self {
         endpoint.load.begin();
         Self {
             cluster: Arc::clone(cluster),
@@ -38,7 +37,7 @@ impl Watch {
     }
 
     /// The head of the response is there. Answers how long it took.
-    pub(super) fn answered(&mut self, head: &ResponseHead) -> Nanos {
+    pub(in crate::http) fn answered(&mut self, head: &ResponseHead) -> Nanos {
         let took = self.clock.now().saturating_sub(self.begun);
         self.ended = Some(if turned_away(head) {
             Ended::Refused { hold: retry_after(head) }
@@ -50,9 +49,8 @@ impl Watch {
     }
 
     /// There will be no response, for this reason.
-    pub(super) fn stopped(&mut self, stop: &Stop) {
-        let Stop::Failed(error) = stop else { return };
-        if error.failure != Failure::DownstreamAborted && self.ended.is_none() {
+    pub(in crate::http) fn stopped(&mut self, failure: Failure) {
+        if self.ended.is_none() && is_the_endpoints(failure) {
             self.ended = Some(Ended::Failed);
         }
     }
@@ -74,6 +72,23 @@ impl Drop for Watch {
         }
         self.cluster.metrics.attempts.one(self.worker, result);
     }
+}
+
+/// Whether an endpoint is to blame. It is not for a caller who leaves or is slow, nor for a limit that kept
+/// the attempt from it.
+fn is_the_endpoints(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::ConnectRefused
+            | Failure::ConnectTimeout
+            | Failure::ConnectFailed
+            | Failure::UpstreamTls
+            | Failure::UpstreamClosed
+            | Failure::UpstreamProtocol
+            | Failure::UpstreamHeadTooLarge
+            | Failure::UpstreamAborted
+            | Failure::ExchangeTimeout
+    )
 }
 
 /// 429 (RFC 6585 4), or gRPC's RESOURCE_EXHAUSTED in a head without body.

@@ -1,0 +1,157 @@
+//! Checkout: how an exchange gets a connection - a kept one, a new one, or by waiting for either within the
+//! cluster's limits.
+
+use std::time::Duration;
+
+use super::{
+    Checkout, H1Connection, LocalCluster, Picked,
+    pool::EndpointPool,
+    shared::{Bound, Permit},
+};
+use crate::{
+    error::{Error, Failure},
+    telemetry::metrics::ConnectFailure,
+    worker::Worker,
+};
+
+/// How long one who waits for the cluster's connection limit sleeps before it looks again: places that
+/// other workers free up wake nobody here.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl LocalCluster {
+    /// A connection to the picked endpoint: a kept one if there is one (unless `fresh`), else a new one,
+    /// within the cluster's limits. The caller bounds the time of the exchange; connecting has its own.
+    ///
+    /// Dropped before it is ready, it leaves the queue.
+    pub async fn checkout(&self, worker: &Worker, picked: &Picked, fresh: bool) -> Result<Checkout, Error> {
+        let pool = self.pool(picked.index);
+        let shares = pool.may_share(&self.shared);
+        let mut queue = Queue { cluster: self, pool, worker, place: None };
+        // Who comes later does not overtake those who wait.
+        if !shares && pool.waiting.get() > 0 {
+            queue.wait().await?;
+        } else if !fresh && let Some(kept) = pool.take() {
+            return Ok(kept);
+        }
+        let opened = pool.opened();
+        let _opening = match shares {
+            true => Some(queue.turn().await?),
+            false => None,
+        };
+        let permit = loop {
+            if !fresh && let Some(kept) = pool.take() {
+                return Ok(kept);
+            }
+            if shares && let Some(error) = pool.failed_since(opened) {
+                return Err(error);
+            }
+            if let Some(permit) = Permit::acquire(&self.shared, Bound::Connections, worker.index) {
+                break permit;
+            }
+            if !self.make_room() {
+                queue.wait().await?;
+            }
+        };
+        drop(queue);
+        let opened = pool.open(worker, &self.shared, &picked.endpoint, permit).await;
+        let metrics = &self.shared.metrics;
+        match &opened {
+            Ok(_) => metrics.connections.one(worker.index),
+            Err(error) => metrics.connect_failures.one(worker.index, label(error.failure)),
+        }
+        opened
+    }
+
+    /// Takes back a connection that can serve another exchange.
+    pub fn give_back(&self, worker: &Worker, index: usize, connection: H1Connection) {
+        let pool = self.pool(index);
+        if !self.wanted_elsewhere(worker, pool) {
+            pool.give_back(worker, connection);
+        }
+    }
+
+    /// Whether to close a connection in favour of those who wait for room at other endpoints or workers: by
+    /// chance, in proportion to those who wait here, so that nobody waits for ever.
+    fn wanted_elsewhere(&self, worker: &Worker, pool: &EndpointPool) -> bool {
+        let (all, here) = (self.shared.pending.current(), pool.waiting.get());
+        all > here && self.is_full() && worker.random() % u64::from(all) >= u64::from(here)
+    }
+
+    /// Closes connections that idled too long or that the endpoint closed. If somebody waits for room, an
+    /// idle one must not take it up.
+    pub fn tend(&self, worker: &Worker) {
+        for pool in self.pools() {
+            pool.tend(worker, self.shared.config.idle_timeout);
+        }
+        if self.shared.pending.current() > 0 && self.is_full() {
+            self.make_room();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.connections.current() >= self.shared.connections.most()
+    }
+
+    /// The limit is reached: unused connections of this worker must not hold it.
+    fn make_room(&self) -> bool {
+        self.pools().iter().any(EndpointPool::close_one)
+    }
+}
+
+/// An exchange's place among those who wait.
+struct Queue<'a> {
+    cluster: &'a LocalCluster,
+    pool: &'a EndpointPool,
+    worker: &'a Worker,
+    place: Option<Permit>,
+}
+
+impl<'a> Queue<'a> {
+    /// Waits until something was given back, or until it is time to look again.
+    async fn wait(&mut self) -> Result<(), Error> {
+        if self.place.is_none() {
+            self.join()?;
+            self.cluster.shared.count_limit_hit(Bound::Connections, self.worker.index);
+        }
+        let _ = tokio::time::timeout(LOOK_AGAIN, self.pool.freed.notified()).await;
+        Ok(())
+    }
+
+    /// Waits for the turn to open a connection that others may share.
+    async fn turn(&mut self) -> Result<tokio::sync::MutexGuard<'a, ()>, Error> {
+        if let Ok(turn) = self.pool.opening.try_lock() {
+            return Ok(turn);
+        }
+        self.join()?;
+        Ok(self.pool.opening.lock().await)
+    }
+
+    fn join(&mut self) -> Result<(), Error> {
+        let shared = &self.cluster.shared;
+        let Some(place) = Permit::acquire(shared, Bound::Pending, self.worker.index) else {
+            shared.count_limit_hit(Bound::Pending, self.worker.index);
+            return Err(Failure::PendingLimit.into());
+        };
+        self.place = Some(place);
+        self.pool.waiting.set(self.pool.waiting.get() + 1);
+        Ok(())
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            self.pool.waiting.set(self.pool.waiting.get() - 1);
+        }
+    }
+}
+
+/// How a failed connection is counted.
+fn label(failure: Failure) -> ConnectFailure {
+    match failure {
+        Failure::ConnectRefused => ConnectFailure::Refused,
+        Failure::ConnectTimeout => ConnectFailure::Timeout,
+        Failure::UpstreamTls => ConnectFailure::Tls,
+        _ => ConnectFailure::Other,
+    }
+}
