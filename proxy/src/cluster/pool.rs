@@ -75,6 +75,7 @@ pub struct H2Connection {
     pub send: SendRequest<Bytes>,
     /// Another exchange has used the connection before.
     pub kept: bool,
+    since: Nanos,
     shared: Rc<H2Shared>,
 }
 
@@ -83,6 +84,8 @@ struct H2Shared {
     send: SendRequest<Bytes>,
     alive: Cell<bool>,
     streams: Cell<usize>,
+    /// When the endpoint last answered on it.
+    heard: Cell<Nanos>,
     idle_since: Cell<Nanos>,
     clock: Clock,
     freed: Rc<Notify>,
@@ -212,7 +215,17 @@ impl EndpointPool {
 impl H2Connection {
     fn new(shared: Rc<H2Shared>, kept: bool) -> Self {
         shared.streams.set(shared.streams.get() + 1);
-        Self { send: shared.send.clone(), kept, shared }
+        Self { send: shared.send.clone(), kept, since: shared.clock.now(), shared }
+    }
+
+    /// Tells how the exchange went. A connection on which nothing was answered for as long as an exchange may
+    /// take has probably lost its endpoint, and TCP would not notice for a quarter of an hour.
+    pub fn ended(&self, failure: Option<Failure>) {
+        match failure {
+            None => self.shared.heard.set(self.shared.clock.now()),
+            Some(Failure::ExchangeTimeout) if self.shared.heard.get() < self.since => self.retire(),
+            Some(_) => {}
+        }
     }
 
     /// The connection is not to be used again.
@@ -240,6 +253,7 @@ async fn open_h2(
         send,
         alive: Cell::new(true),
         streams: Cell::new(0),
+        heard: Cell::new(0),
         idle_since: Cell::new(worker.clock.now()),
         clock: worker.clock,
         freed,

@@ -238,7 +238,9 @@ async fn try_once(
                 connection.retire();
                 Failed { error: HeadError::H2(error).into_error(), again: Again::Fresh }
             })?;
-            Ok(converse(sent, question, connection.kept, watch, take).await?.0)
+            let (head, _) = converse(sent, question, connection.kept, watch, take).await?;
+            connection.ended(None);
+            Ok(head)
         }
     }
 }

@@ -184,6 +184,7 @@ impl Exchange<'_> {
                     Failed::unopened(error)
                 })?;
                 let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
+                connection.ended(relayed.as_ref().err().and_then(Failed::failure));
                 relayed.map(|_| ()).map_err(|failed| self.judge(failed, connection.kept, body))
             }
         }

@@ -163,6 +163,42 @@ async fn a_connection_that_fails_takes_its_streams_along_and_is_replaced() -> Re
 }
 
 #[tokio::test]
+async fn a_connection_that_went_silent_is_replaced() -> Result<()> {
+    let origin = H2Origin::start(None, |_, _| H2Answer::ok("ok")).await?;
+    let pipe = weir_testkit::FaultyPipe::start(origin.address()).await?;
+    let weir = one_worker(pipe.address(), "exchange_timeout = \"300ms\"").await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    assert_eq!(client.get("/").await?.status, 200);
+    pipe.set(weir_testkit::Faults { stalled: true, ..Default::default() });
+    assert_eq!(client.get("/").await?.status, 504);
+    pipe.set(weir_testkit::Faults::default());
+    weir_testkit::eventually("an answer", async || {
+        client.get("/").await.ok().filter(|told| told.status == 200)
+    })
+    .await?;
+    assert!(pipe.connections() > 1);
+    settled(&weir).await
+}
+
+#[tokio::test]
+async fn a_slow_exchange_does_not_cost_its_neighbours_their_connection() -> Result<()> {
+    let origin = H2Origin::start(None, |_, head| match head.uri.path() {
+        "/hang" => H2Answer::Hang,
+        _ => H2Answer::ok("ok"),
+    })
+    .await?;
+    let weir = one_worker(origin.address(), "exchange_timeout = \"2s\"").await?;
+    let client = Http2::connect(weir.address("web")?).await?;
+    let hanging = client.open("GET", "/hang", &[], true).await?;
+    weir_testkit::eventually("the stream", async || (origin.seen().len() == 1).then_some(())).await?;
+    assert_eq!(client.get("/").await?.status, 200);
+    assert_eq!(hanging.response().await?.status, 504);
+    assert_eq!(client.get("/").await?.status, 200);
+    assert!(origin.seen().iter().all(|seen| seen.connection == 0));
+    settled(&weir).await
+}
+
+#[tokio::test]
 async fn trailers_come_through() -> Result<()> {
     let origin = H2Origin::start(None, |_, _| H2Answer::Respond {
         status: 200,
