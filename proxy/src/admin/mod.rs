@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue},
     service::service_fn,
 };
@@ -144,6 +144,9 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Reply, Infa
         && let Err(reason) = guard::check(&head.uri, &head.headers)
     {
         return Ok(closing(problem(StatusCode::FORBIDDEN, reason)));
+    }
+    if body.size_hint().lower() > BODY as u64 {
+        return Ok(closing(problem(StatusCode::PAYLOAD_TOO_LARGE, "no body is needed")));
     }
     match tokio::time::timeout(HEAD_TIMEOUT, Limited::new(body, BODY).collect()).await {
         Ok(Ok(_)) => Ok(carry_out(app, call).await),

@@ -77,6 +77,7 @@ struct Control {
 /// What can be told without waiting for a reload that is under way.
 #[derive(Default)]
 struct Status {
+    generation: u64,
     listeners: Vec<(Arc<str>, String)>,
     last_error: Option<Vec<String>>,
     restart_needed: Vec<&'static str>,
@@ -118,7 +119,12 @@ impl App {
         let clock = Clock::start();
         let (senders, threads) = start_workers(&shared, clock, access_log.as_ref())?;
         listening.apply(bound, &senders);
-        let status = Status { seen, listeners: listening.told(), ..Status::default() };
+        let status = Status {
+            generation: shared.generation(),
+            seen,
+            listeners: listening.told(),
+            ..Status::default()
+        };
         Ok(Arc::new(Self {
             path: path.to_owned(),
             shared,
@@ -143,7 +149,7 @@ impl App {
     pub fn standing(&self) -> Standing {
         let (snapshot, status) = (self.shared.snapshot(), self.status());
         Standing {
-            generation: snapshot.generation,
+            generation: status.generation,
             snapshots: crate::snapshot::snapshots_alive(),
             last_error: status.last_error.clone(),
             restart_needed: status.restart_needed.clone(),

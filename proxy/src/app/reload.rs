@@ -130,6 +130,7 @@ impl App {
                 if !restart_needed.is_empty() {
                     tracing::warn!(sections = ?restart_needed, "changed, and comes into force with a restart only");
                 }
+                status.generation = *generation;
                 status.last_error = None;
                 status.restart_needed.clone_from(restart_needed);
                 status.listeners = control.listening.told();
@@ -160,6 +161,7 @@ impl App {
             Ok(Some(snapshot)) => {
                 let generation = generation(&snapshot).unwrap_or(old);
                 self.put_in_force(snapshot);
+                self.status().generation = self.shared.generation();
                 tracing::info!(filter = name, generation, "swapped");
                 Ok(Swapped { result: "swapped", generation })
             }

@@ -2,5 +2,6 @@
 
 mod demo;
 mod exchange;
+mod ops;
 mod stage;
 mod upstream;

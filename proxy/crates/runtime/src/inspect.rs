@@ -1,11 +1,12 @@
 //! Looks at WebAssembly without compiling it: which kind of filter is it, what does it want?
 
-use std::borrow::Cow;
-
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::{HookSet, LoadError};
+
+/// How WebAssembly begins, modules and components alike.
+const MAGIC: &[u8] = b"\0asm";
 
 /// What bytes turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,9 @@ impl Outline {
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, LoadError> {
+        if !bytes.starts_with(MAGIC) {
+            return Err(LoadError::NotWasm("does not begin with \"\\0asm\"".to_owned()));
+        }
         let mut outline = Self::default();
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
@@ -182,6 +186,6 @@ fn contract_version(export: &str) -> Option<String> {
 }
 
 fn not_wasm(error: wasmparser::BinaryReaderError) -> LoadError {
-    let text: Cow<'_, str> = error.message().into();
-    LoadError::NotWasm(text.into_owned())
+    // A reason is one line, wherever it is shown.
+    LoadError::NotWasm(error.message().split_whitespace().collect::<Vec<_>>().join(" "))
 }

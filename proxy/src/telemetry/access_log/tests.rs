@@ -27,9 +27,9 @@ fn numbers(lines: &str) -> Vec<u64> {
         .collect()
 }
 
-#[test]
-fn a_line_says_what_happened() {
-    let record = Record {
+/// An exchange to which everything happened.
+fn eventful() -> Record<'static> {
+    Record {
         time_unix_ms: 1_234_567_890_123,
         listener: "web",
         peer: Some([192, 0, 2, 7].into()),
@@ -53,7 +53,11 @@ fn a_line_says_what_happened() {
         trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
         facts: &[("auth.subject", "alice"), ("odd\"name\n", "\u{1}")],
         flags: Flags { downstream_aborted: true, remembered: true, ..Flags::default() },
-    };
+    }
+}
+
+#[test]
+fn a_line_says_what_happened() {
     let expected = json!({
         "time": "2009-02-13T23:31:30.123Z", "listener": "web", "peer": "192.0.2.7",
         "identity": "spiffe://example.org/cart", "method": "GET", "authority": "api.example.com",
@@ -64,7 +68,23 @@ fn a_line_says_what_happened() {
         "facts": { "auth.subject": "alice", "odd\"name\n": "\u{1}" },
         "flags": ["downstream_aborted", "remembered"],
     });
-    assert_eq!(line(&record), expected);
+    assert_eq!(line(&eventful()), expected);
+}
+
+#[test]
+fn every_key_of_a_line_is_documented_and_no_other() {
+    let document = include_str!("../../../../docs/operations.md");
+    let section = document.split("\n## The access log\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|row| row.starts_with("| `"));
+    let cells = rows.filter_map(|row| row.trim_matches('|').split('|').next());
+    let told: Vec<_> =
+        cells.flat_map(|keys| keys.split(',')).map(|key| key.trim().trim_matches('`')).collect();
+    let line = line(&eventful());
+    let mut written: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut told_sorted = told.clone();
+    told_sorted.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(told_sorted, written);
 }
 
 #[test]

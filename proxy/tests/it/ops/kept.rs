@@ -1,0 +1,97 @@
+//! What a reload does not change goes on as it was: sockets, connections, instances, statistics.
+
+use anyhow::Result;
+use weir_testkit::{EchoOrigin, Http1, LoadPlan, WeirProcess, eventually};
+
+use super::{generation, shown};
+use crate::stage::weir;
+
+/// Two filters, two clusters; `version` and `weight` are what changes.
+fn config(one: &EchoOrigin, two: &EchoOrigin, version: &str, weight: u32) -> String {
+    format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\n[workers]\ncount = 1\n\
+         [listeners.web]\naddress = \"127.0.0.1:0\"\nchain = [\"changing\", \"routes\"]\n\
+         [[filters.routes.config.routes]]\nname = \"one\"\nmatch = {{ path_prefix = \"/one\" }}\ncluster = \"one\"\n\
+         [[filters.routes.config.routes]]\nname = \"two\"\ncluster = \"two\"\n\
+         [filters.routes]\nwasm = \"builtin:router\"\n\
+         [filters.changing]\nwasm = \"builtin:router\"\n\
+         [[filters.changing.config.routes]]\nname = \"{version}\"\ncluster = \"two\"\nrequest_headers = {{ set = {{ x-version = \"{version}\" }} }}\n\
+         [clusters.one]\nendpoints = [{{ address = \"{}\" }}]\n\
+         [clusters.two]\nendpoints = [{{ address = \"{}\", weight = {weight} }}]\n",
+        one.address(),
+        two.address()
+    )
+}
+
+async fn answered(weir: &WeirProcess, cluster: &str) -> Result<u64> {
+    let shown = shown(weir, "/clusters", cluster).await?;
+    Ok(shown["endpoints"][0]["answered"].as_u64().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn only_what_changed_is_made_anew() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let weir = weir(config(&one, &two, "v1", 1)).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    for path in ["/one", "/two"] {
+        assert_eq!(client.get(path).await?.status, 200);
+    }
+    weir.rewrite_config(&config(&one, &two, "v2", 2))?;
+    generation(&weir, 2).await?;
+    // The same connection of the caller goes on, under the new configuration.
+    for path in ["/one", "/two"] {
+        assert_eq!(client.get(path).await?.status, 200);
+    }
+    assert_eq!(one.connections(), 1, "an unchanged cluster keeps its connections");
+    assert_eq!(two.connections(), 2, "a changed one makes new ones");
+    assert_eq!((answered(&weir, "one").await?, answered(&weir, "two").await?), (2, 1));
+    assert_eq!(shown(&weir, "/filters", "routes").await?["generation"], 1);
+    assert_eq!(shown(&weir, "/filters", "changing").await?["generation"], 2);
+    // Numbers go on over a reload whether or not the thing changed.
+    for (series, value) in [
+        ("weir_cluster_requests_total{cluster=\"one\",code_class=\"2xx\"}", 2.0),
+        ("weir_cluster_requests_total{cluster=\"two\",code_class=\"2xx\"}", 2.0),
+        ("weir_connections_total{listener=\"web\"}", 1.0),
+        ("weir_snapshots", 1.0),
+    ] {
+        // An exchange is counted when its response has gone out.
+        eventually(series, async || (weir.metric(series).await.ok()?? == value).then_some(())).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn order_is_no_change() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let before = config(&one, &two, "v1", 1);
+    let weir = weir(before.clone()).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    assert_eq!(client.get("/one").await?.status, 200);
+    let at = before.find("[clusters.one]").unwrap_or_default();
+    let other = before.find("[clusters.two]").unwrap_or_default();
+    let swapped = format!("{}{}{}", &before[..at], &before[other..], &before[at..other]);
+    weir.rewrite_config(&swapped)?;
+    let (status, told) = super::reloaded(&weir).await?;
+    assert_eq!((status, &told["result"]), (200, &"unchanged".into()), "{told}");
+    assert_eq!(client.get("/one").await?.status, 200);
+    assert_eq!(one.connections(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn reloads_under_load_fail_no_request() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let weir = weir(config(&one, &two, "v0", 1)).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/two").start();
+    load.passed(50).await?;
+    for round in 1..=20_u32 {
+        weir.rewrite_config(&config(&one, &two, &format!("v{round}"), round % 3 + 1))?;
+        let (status, told) = super::reloaded(&weir).await?;
+        assert_eq!(status, 200, "{told}");
+        load.passed(20).await?;
+    }
+    load.stop().await?.all_ok()?;
+    assert_eq!(shown(&weir, "/filters", "routes").await?["generation"], 1);
+    assert_eq!(shown(&weir, "/filters", "changing").await?["generation"], 21);
+    Ok(())
+}
