@@ -34,7 +34,8 @@ pub(crate) struct Cluster {
     /// a request is on its way; staying below lets Weir close first.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1d"))]
     pub(crate) idle_timeout: Duration,
-    /// For a whole exchange, retries included. A filter may choose another for its routes.
+    /// Until the head of the response, all attempts included; from the request's begin, or from its end if its
+    /// body was still under way. Later is answered 504. A filter may choose another for its routes.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1d"))]
     pub(crate) exchange_timeout: Duration,
     /// Further attempts, on another endpoint if there is one, when no connection could be made and nothing

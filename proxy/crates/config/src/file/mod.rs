@@ -44,6 +44,7 @@ pub(crate) struct File {
 }
 
 /// The admin API: health, metrics, the state of everything, drain, swap. Without this section there is none.
+/// A change comes into force with a restart.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["address"]))]
@@ -53,7 +54,7 @@ pub(crate) struct Admin {
     pub(crate) address: Option<AdminAddress>,
 }
 
-/// The threads that carry traffic.
+/// The threads that carry traffic. A change comes into force with a restart.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Workers {
@@ -77,7 +78,7 @@ impl Default for Drain {
     }
 }
 
-/// Compiled filters, kept for the next start.
+/// Compiled filters, kept for the next start. A change comes into force with a restart.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cache {
@@ -95,7 +96,7 @@ pub(crate) struct Telemetry {
     pub(crate) log: checked::LogLevel,
 }
 
-/// One JSON line for each exchange.
+/// One JSON line for each exchange. A change comes into force with a restart.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccessLog {
