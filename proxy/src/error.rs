@@ -63,6 +63,8 @@ pub enum Failure {
     FilterAskedTooOften,
     /// The caller left.
     DownstreamAborted,
+    /// The caller did not take the response in time.
+    WriteTimeout,
 }
 
 /// The row of one failure.
@@ -80,7 +82,7 @@ pub struct Consequence {
 
 impl Failure {
     /// All of them, for metrics and documents.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::TargetTooLong,
@@ -108,6 +110,7 @@ impl Failure {
         Self::FilterFault,
         Self::FilterAskedTooOften,
         Self::DownstreamAborted,
+        Self::WriteTimeout,
     ];
 
     /// What follows from it.
@@ -142,8 +145,27 @@ impl Failure {
             Self::FilterFault => (500, "proxy_internal_error", "filter_fault", false),
             Self::FilterAskedTooOften => (500, "proxy_internal_error", "filter_asked_too_often", false),
             Self::DownstreamAborted => (0, "proxy_internal_error", "downstream_aborted", false),
+            Self::WriteTimeout => (0, "proxy_internal_error", "write_timeout", false),
         };
         Consequence { status, proxy_status, reason, retry }
+    }
+
+    /// Whether the caller is to blame for an exchange that was broken off.
+    pub const fn is_callers(self) -> bool {
+        matches!(self, Self::DownstreamAborted | Self::WriteTimeout)
+    }
+
+    /// Whether a caller's HTTP/1.1 connection is of no use after it: the rest of the request will not be read.
+    pub const fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest
+                | Self::HeadTooLarge
+                | Self::UnknownCoding
+                | Self::BodyTimeout
+                | Self::BodyTooLarge
+                | Self::NotImplemented
+        )
     }
 
     /// The label in metrics and the access log.

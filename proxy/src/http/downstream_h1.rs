@@ -9,21 +9,18 @@ use std::{
 };
 
 use super::{
-    exchange::{self, failure_head},
+    exchange::{self, Ending, failure_head},
     h1::{BadRequest, Connection, Framing, HeadLimits, Parsed, Scan, parse_request, write_response},
     incoming::Incoming,
     outgoing::H1Outgoing,
+    refused,
     reply::Reply,
 };
 use crate::{
     error::{Error, Failure},
-    message::{ConnectionInfo, Known, Method, ResponseHead, Version},
+    message::{ConnectionInfo, Known, ResponseHead, Version},
     snapshot::{Heads, LocalListener, LocalState},
     stream::{Buffer, Deadline, Elapsed, Io},
-    telemetry::{
-        access_log::{Flags, Record},
-        metrics::{CodeClass, LocalReply},
-    },
     worker::Waiter,
 };
 
@@ -31,6 +28,17 @@ use crate::{
 const DRAINED: usize = 256 * 1024;
 /// How long to wait for it, and for a caller to take a last answer in.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a new connection may still be silent when its listener closes: its request may be under way.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What an exchange leaves its connection fit for.
+enum Afterwards {
+    Another,
+    End,
+    /// A response was cut off: an orderly end could be taken for the end of its body.
+    Reset,
+}
 
 /// What ended the wait for a request.
 enum Waited {
@@ -88,8 +96,13 @@ pub async fn serve(
             close,
             &mut deadline,
         ));
-        if !exchange.await {
-            break;
+        match exchange.await {
+            Afterwards::Another => {}
+            Afterwards::End => break,
+            Afterwards::Reset => {
+                state.worker.buffers.give(buffer);
+                return io.reset_on_close();
+            }
         }
     }
     state.worker.buffers.give(buffer);
@@ -97,7 +110,7 @@ pub async fn serve(
     let _ = deadline.bound(io.shutdown()).await;
 }
 
-/// One exchange. Says whether the connection can serve another one.
+/// One exchange.
 #[expect(clippy::too_many_arguments, reason = "the parts of a connection, each borrowed for one exchange")]
 async fn one(
     state: &Rc<LocalState>,
@@ -110,19 +123,18 @@ async fn one(
     parsed: Parsed,
     close: bool,
     deadline: &mut Deadline,
-) -> bool {
+) -> Afterwards {
     let request = &mut heads.request.head;
-    request.fields.strip_hop_by_hop(false);
+    request.fields.strip_hop_by_hop(parsed.upgrade);
     request.fields.remove_known(Known::Expect);
     let version = request.version;
-    let tunnel = request.method == Method::Connect;
     let mut body = Incoming::h1(io, buffer, parsed.framing);
     if parsed.expect_continue && version == Version::Http11 {
         body.invite_first();
     }
     let out = state.worker.buffers.take_output();
-    let mut reply = Reply::h1(H1Outgoing::new(io, out), version, close || tunnel);
-    let whole = exchange::run(
+    let mut reply = Reply::h1(H1Outgoing::new(io, out), version, close);
+    let ending = exchange::run(
         state,
         connection,
         Rc::clone(listener),
@@ -138,11 +150,10 @@ async fn one(
     if let Some(out) = reply.into_output() {
         state.worker.buffers.give_output(out);
     }
-    if !whole {
-        if begun {
-            io.reset_on_close();
-        }
-        return false;
+    match ending {
+        Ending::Whole => {}
+        Ending::Broken | Ending::Abandoned if begun => return Afterwards::Reset,
+        Ending::Broken | Ending::Abandoned => return Afterwards::End,
     }
     // A caller who still waits to be invited may or may not send its body: only closing is clear.
     let reusable = !close && !body.awaits_invitation() && drain(&mut body, deadline).await;
@@ -150,7 +161,7 @@ async fn one(
         let mut rest = Buffer::default();
         linger(io, &mut rest, deadline).await;
     }
-    reusable
+    if reusable { Afterwards::Another } else { Afterwards::End }
 }
 
 /// Waits for a request's head: as long as the connection may idle for its first byte, then as long as a head
@@ -173,13 +184,7 @@ async fn await_head(
         // The memory goes back while nothing is there.
         state.worker.buffers.give(std::mem::take(buffer));
         deadline.set_after(if served == 0 { limits.head_timeout } else { limits.idle_timeout });
-        let ready = deadline.bound(poll_fn(|cx| {
-            if closing.poll(cx).is_ready() && served > 0 {
-                return Poll::Ready(false);
-            }
-            io.poll_readable(cx).map(|ready| ready.is_ok())
-        }));
-        if !matches!(ready.await, Ok(true)) {
+        if !first_byte(io, deadline, closing, served == 0).await {
             return Waited::Over;
         }
         *buffer = state.worker.buffers.take();
@@ -209,7 +214,26 @@ async fn await_head(
     }
 }
 
+/// Waits for a caller to begin. False: it was silent for too long, it left, or the listener closes.
+pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter, new: bool) -> bool {
+    let mut noticed = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(ready) = io.poll_readable(cx) {
+            return Poll::Ready(ready.is_ok());
+        }
+        if !noticed && closing.poll(cx).is_ready() {
+            noticed = true;
+            deadline.set_after(if new { GRACE } else { Duration::ZERO });
+        }
+        deadline.poll(cx).map(|()| false)
+    })
+    .await
+}
+
 fn failure_of(bad: BadRequest) -> Failure {
+    if bad == BadRequest::MethodTooLong {
+        return Failure::NotImplemented;
+    }
     match bad.status() {
         414 => Failure::TargetTooLong,
         417 => Failure::ExpectationFailed,
@@ -228,8 +252,6 @@ async fn refuse(
     listener: &LocalListener,
     error: &Error,
 ) {
-    let worker = state.worker.index;
-    let metrics = &listener.plan.metrics;
     let mut head = ResponseHead::new(400);
     let body = failure_head(error, &mut head);
     head.fields.push(Known::Date.as_str(), state.date.borrow_mut().at(SystemTime::now()));
@@ -238,21 +260,8 @@ async fn refuse(
     out.extend_from_slice(&body);
     let sent = tokio::time::timeout(LINGER, io.write_all(&out)).await;
     state.worker.buffers.give_output(out);
-    metrics.requests.one(worker, CodeClass::of(head.status));
-    state.shared.metrics.process.local_replies.one(worker, LocalReply::of(error.failure));
-    if let Some(log) = &state.access_log {
-        log.borrow_mut().log(&Record {
-            time_unix_ms: crate::clock::unix_ms(),
-            listener: &listener.plan.config.name,
-            peer: connection.peer.map(|peer| peer.ip().to_canonical()),
-            identity: connection.identity.as_deref(),
-            protocol: Version::Http11.as_str(),
-            status: head.status,
-            reason: Some(error.failure.reason()),
-            flags: Flags { downstream_aborted: !matches!(sent, Ok(Ok(()))), ..Flags::default() },
-            ..Record::default()
-        });
-    }
+    let told = (Version::Http11, head.status, matches!(sent, Ok(Ok(()))));
+    refused::account(state, connection, listener, told, error);
 }
 
 /// Reads what is left of a small body. False: it is not small, or late.

@@ -1,20 +1,51 @@
 //! A caller's HTTP/2 connection: a task for each stream, one exchange each.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    rc::Rc,
+    sync::Arc,
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
+use weir_config::checked::ListenerLimits;
 
-use super::{exchange, fields_h2::push_map, incoming::Incoming, reply::Reply};
+use super::{
+    exchange::{self, Ending},
+    fields_h2::push_map,
+    incoming::Incoming,
+    refused,
+    reply::Reply,
+};
 use crate::{
+    error::{Error, Failure},
     message::{ConnectionInfo, Known, Method, RequestHead, Scheme, Version},
     snapshot::{LocalListener, LocalState},
     stream::{Deadline, Prefixed},
     worker::{Signal, Waiter},
 };
 
-/// Streams that a caller may open and reset before it is taken for an attack (CVE-2023-44487).
-const RESETS: usize = 100;
+/// How many more streams a caller may reset than it lets finish, before it is taken for an attack
+/// (CVE-2023-44487): a reset is cheap, and the exchange that it cancels was not.
+const RESETS: u32 = 100;
+/// How long a connection that was told to go away may still be without a stream.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a connection does next.
+enum Next {
+    Accepted(http::Request<RecvStream>, SendResponse<Bytes>),
+    /// The caller is gone, or broke the protocol: the library has said so.
+    Ended,
+    /// The listener closes.
+    Closing,
+    /// Nothing happened for too long.
+    Idle,
+    /// The caller opens streams only to reset them.
+    Abused,
+}
 
 /// Serves a connection until it ends.
 pub async fn serve(
@@ -25,56 +56,132 @@ pub async fn serve(
     closing: &mut Waiter,
 ) {
     let limits = &listener.plan.config.limits;
-    let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .initial_window_size(256 * 1024)
-        .initial_connection_window_size(1024 * 1024)
-        .max_concurrent_reset_streams(RESETS)
-        .max_pending_accept_reset_streams(RESETS)
-        .max_local_error_reset_streams(Some(1024))
-        .max_send_buffer_size(256 * 1024)
-        .handshake::<_, Bytes>(transport);
-    let Ok(Ok(mut h2)) = tokio::time::timeout(limits.head_timeout, handshake).await else { return };
-    let mut deadline = Deadline::new();
-    let active = Rc::new(());
+    let Ok(Ok(mut h2)) =
+        tokio::time::timeout(limits.head_timeout, settings(limits).handshake(transport)).await
+    else {
+        return;
+    };
+    let streams = Rc::new(Streams::default());
     let broken = Signal::default();
-    let mut drained = false;
+    let (mut served, mut leaving) = (0u64, false);
     loop {
-        let idle = Rc::strong_count(&active) == 1;
-        deadline.set(None);
-        if idle {
-            deadline.set_after(limits.idle_timeout);
-        }
-        let accepted = deadline.bound(poll_fn(|cx| {
-            if !drained && closing.poll(cx).is_ready() {
-                return Poll::Ready(None);
+        let patience = if leaving { FAREWELL } else { limits.idle_timeout };
+        match next(&mut h2, &streams, (!leaving).then_some(&mut *closing), patience).await {
+            Next::Accepted(request, respond) => {
+                served += 1;
+                let stream = Stream {
+                    state: Rc::clone(state),
+                    connection: Arc::clone(connection),
+                    listener: Rc::clone(&listener),
+                    broken: broken.clone(),
+                    place: Place::take(&streams),
+                };
+                tokio::task::spawn_local(stream.serve(request, respond));
+                if !leaving && limits.requests.is_some_and(|most| served >= most) {
+                    leaving = true;
+                    h2.graceful_shutdown();
+                }
             }
-            h2.poll_accept(cx).map(Some)
-        }));
-        let next = match accepted.await {
-            Ok(Some(Some(next))) => next,
-            Ok(Some(None)) => break,
-            // Idle for too long, or going down: GOAWAY, and what is under way may finish.
-            Ok(None) | Err(_) if drained => break,
-            Ok(None) | Err(_) => {
+            Next::Closing | Next::Idle if !leaving => {
+                // GOAWAY; what is under way may finish.
+                leaving = true;
                 h2.graceful_shutdown();
-                drained = true;
-                continue;
             }
-        };
-        let Ok((request, respond)) = next else { break };
-        let stream = Stream {
-            state: Rc::clone(state),
-            connection: Arc::clone(connection),
-            listener: Rc::clone(&listener),
-            broken: broken.clone(),
-            _active: Rc::clone(&active),
-        };
-        tokio::task::spawn_local(stream.serve(request, respond));
+            Next::Abused => {
+                h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                break;
+            }
+            Next::Ended | Next::Closing | Next::Idle => break,
+        }
     }
     broken.raise();
-    let _ = tokio::time::timeout(Duration::from_secs(2), poll_fn(|cx| h2.poll_closed(cx))).await;
+    let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| h2.poll_closed(cx))).await;
+}
+
+fn settings(limits: &ListenerLimits) -> h2::server::Builder {
+    const PENDING_RESETS: usize = RESETS as usize;
+    let mut settings = h2::server::Builder::new();
+    settings
+        .max_concurrent_streams(limits.streams)
+        // Somewhat more than is allowed, so that what is too large meets an answer with a reason.
+        .max_header_list_size(u32::try_from(limits.head.saturating_mul(2)).unwrap_or(u32::MAX))
+        .initial_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_concurrent_reset_streams(PENDING_RESETS)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(1024))
+        .max_send_buffer_size(256 * 1024);
+    settings
+}
+
+async fn next(
+    h2: &mut h2::server::Connection<Prefixed, Bytes>,
+    streams: &Streams,
+    mut closing: Option<&mut Waiter>,
+    patience: Duration,
+) -> Next {
+    let mut idle = Deadline::new();
+    poll_fn(|cx| {
+        if closing.as_mut().is_some_and(|closing| closing.poll(cx).is_ready()) {
+            return Poll::Ready(Next::Closing);
+        }
+        if let Poll::Ready(accepted) = h2.poll_accept(cx) {
+            return Poll::Ready(match accepted {
+                Some(Ok((request, respond))) => Next::Accepted(request, respond),
+                Some(Err(_)) | None => Next::Ended,
+            });
+        }
+        if streams.resets.get() > RESETS {
+            return Poll::Ready(Next::Abused);
+        }
+        streams.connection.replace(Some(cx.waker().clone()));
+        if streams.open.get() > 0 {
+            idle.set(None);
+            return Poll::Pending;
+        }
+        if idle.at().is_none() {
+            idle.set_after(patience);
+        }
+        idle.poll(cx).map(|()| Next::Idle)
+    })
+    .await
+}
+
+/// What a connection knows of its streams.
+#[derive(Debug, Default)]
+struct Streams {
+    open: Cell<usize>,
+    /// Streams reset by the caller, less those that finished.
+    resets: Cell<u32>,
+    /// Woken when a stream ends.
+    connection: RefCell<Option<Waker>>,
+}
+
+/// A stream's place among those of its connection.
+struct Place(Rc<Streams>);
+
+impl Place {
+    fn take(streams: &Rc<Streams>) -> Self {
+        streams.open.set(streams.open.get() + 1);
+        Self(Rc::clone(streams))
+    }
+
+    fn ended(&self, ending: Ending) {
+        let resets = self.0.resets.get();
+        self.0.resets.set(match ending {
+            Ending::Abandoned => resets.saturating_add(1),
+            Ending::Whole | Ending::Broken => resets.saturating_sub(1),
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get() - 1);
+        if let Some(connection) = self.0.connection.take() {
+            connection.wake();
+        }
+    }
 }
 
 /// What a stream's task takes along.
@@ -84,46 +191,45 @@ struct Stream {
     listener: Rc<LocalListener>,
     /// The connection is gone.
     broken: Signal,
-    _active: Rc<()>,
+    place: Place,
 }
 
 impl Stream {
     async fn serve(self, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let mut heads = self.state.take_heads();
+        let state = &self.state;
+        let mut heads = state.take_heads();
         let (parts, stream) = request.into_parts();
         if !fill(&mut heads.request.head, &parts) {
             // RFC 9113 8.1.1: a malformed request is a stream error.
             respond.send_reset(h2::Reason::PROTOCOL_ERROR);
-            self.state.give_heads(heads);
-            return;
+            state.give_heads(heads);
+            let error = Error::new(Failure::BadRequest, "head");
+            return refused::account(
+                state,
+                &self.connection,
+                &self.listener,
+                (Version::Http2, 0, true),
+                &error,
+            );
         }
-        let snapshot = self.state.snapshot();
+        let snapshot = state.snapshot();
         let listener = snapshot.listener(&self.connection.listener).unwrap_or(&self.listener);
         let listener = Rc::clone(listener);
         let mut body = Incoming::h2(stream);
         let mut reply = Reply::h2(respond);
         let mut deadline = Deadline::new();
-        let state = Rc::clone(&self.state);
-        let exchange = exchange::run(
-            &state,
-            &self.connection,
-            listener,
-            snapshot,
-            heads,
-            &mut body,
-            &mut reply,
-            &mut deadline,
-        );
+        let connection = &self.connection;
+        let exchange =
+            exchange::run(state, connection, listener, snapshot, heads, &mut body, &mut reply, &mut deadline);
         let mut exchange = std::pin::pin!(exchange);
         let mut broken = self.broken.waiter();
-        poll_fn(|cx| {
-            if Future::poll(exchange.as_mut(), cx).is_ready() || broken.poll(cx).is_ready() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        let ended = poll_fn(|cx| match Future::poll(exchange.as_mut(), cx) {
+            Poll::Ready(ending) => Poll::Ready(Some(ending)),
+            Poll::Pending => broken.poll(cx).map(|()| None),
+        });
+        if let Some(ending) = ended.await {
+            self.place.ended(ending);
+        }
     }
 }
 

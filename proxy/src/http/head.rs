@@ -2,6 +2,7 @@
 //! and changes, and another codec writes. They know no bytes on the wire; the codecs do.
 
 use super::fields::Fields;
+use super::known::Known;
 use super::syntax::legal_name;
 use super::target;
 
@@ -93,6 +94,11 @@ impl RequestHead {
         &self.codings
     }
 
+    /// The length of the content, if a field tells it.
+    pub fn content_length(&self) -> Option<u64> {
+        std::str::from_utf8(self.fields.get_known(Known::ContentLength)?).ok()?.parse().ok()
+    }
+
     /// Adds an inner transfer coding.
     pub(super) fn add_coding(&mut self, coding: &str) {
         if !self.codings.is_empty() {
@@ -169,12 +175,21 @@ pub enum Version {
 }
 
 impl Version {
-    /// As `Via` and an access log name it: "1.1".
+    /// As `Via` names it: "1.1".
     pub const fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "1.0",
             Version::Http11 => "1.1",
             Version::Http2 => "2.0",
+        }
+    }
+
+    /// With the protocol's name.
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum BodyError {
     H2(h2::Error),
     /// It is longer than allowed.
     TooLarge,
+    /// It has another length than its head said.
+    Length,
 }
 
 /// A body that arrives.
@@ -45,8 +47,8 @@ pub enum Incoming<'a> {
     H1(H1Incoming<'a>),
     /// On an HTTP/2 stream.
     H2(H2Incoming),
-    /// Read whole before, then the rest of the connection's body if the bound was hit.
-    Held(Held),
+    /// Read whole before.
+    Held(Held<'a>),
 }
 
 /// The body of a message on an HTTP/1.1 connection; also what watches the connection when it is over.
@@ -84,11 +86,13 @@ pub struct H2Incoming {
 }
 
 /// A body that is in memory.
-#[derive(Debug, Default)]
-pub struct Held {
+#[derive(Debug)]
+pub struct Held<'a> {
     bytes: Vec<u8>,
     at: usize,
     trailers: Option<Fields>,
+    /// What it came from: still the place where a caller is seen to leave.
+    from: Option<H1Incoming<'a>>,
 }
 
 impl<'a> Incoming<'a> {
@@ -120,7 +124,19 @@ impl<'a> Incoming<'a> {
 
     /// A body that was read whole.
     pub fn held(bytes: Vec<u8>, trailers: Option<Fields>) -> Self {
-        Self::Held(Held { bytes, at: 0, trailers })
+        Self::Held(Held { bytes, at: 0, trailers, from: None })
+    }
+
+    /// Takes the place of the body that was read whole into `bytes`.
+    pub fn hold(&mut self, bytes: Vec<u8>, trailers: Option<Fields>) {
+        let from = match std::mem::replace(self, Self::held(bytes, trailers)) {
+            Self::H1(h1) => Some(h1),
+            Self::Held(before) => before.from,
+            Self::H2(_) => None,
+        };
+        if let Self::Held(held) = self {
+            held.from = from;
+        }
     }
 
     /// The caller waits for a 100 before it sends: it is sent when the body is first wanted.
@@ -194,7 +210,11 @@ impl<'a> Incoming<'a> {
 
     /// After the body is over: ready when the peer has left. Bytes of a next request are kept.
     pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Self::H1(h1) = self else { return Poll::Pending };
+        let h1 = match self {
+            Self::H1(h1) => h1,
+            Self::Held(Held { from: Some(h1), .. }) => h1,
+            Self::H2(_) | Self::Held(_) => return Poll::Pending,
+        };
         if !matches!(h1.state, State::Done) || !h1.buffer.is_empty() {
             return Poll::Pending;
         }
@@ -208,7 +228,7 @@ impl<'a> Incoming<'a> {
     }
 }
 
-impl Held {
+impl Held<'_> {
     /// Whether trailers follow.
     pub fn has_trailers(&self) -> bool {
         self.trailers.is_some()

@@ -12,6 +12,7 @@ mod incoming;
 pub mod known;
 mod outgoing;
 mod pump;
+mod refused;
 mod reply;
 pub mod syntax;
 pub mod target;

@@ -29,6 +29,8 @@ pub enum SendError {
     H2(h2::Error),
     /// The body has another length than its head said.
     Length,
+    /// The peer does not want the rest.
+    Left,
 }
 
 /// A body to send.

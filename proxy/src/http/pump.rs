@@ -44,7 +44,12 @@ pub(super) async fn pump(
                 progress.sinking.set(true);
                 sink.flush().await.map_err(PumpError::Sink)?;
                 progress.sinking.set(false);
-                poll_fn(|cx| source.poll_fill(cx)).await
+                // Nobody may want what comes next.
+                let next = poll_fn(|cx| match sink.poll_reset(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => source.poll_fill(cx).map(Some),
+                });
+                next.await.ok_or(PumpError::Sink(SendError::Left))?
             }
         };
         progress.moved.set(true);

@@ -1,6 +1,6 @@
 //! One connection, from `accept` to its end: TLS if the listener has it, then the HTTP it speaks.
 
-use std::{future::poll_fn, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio_rustls::TlsAcceptor;
 
@@ -89,7 +89,7 @@ async fn plain(
     closing: &mut Waiter,
 ) {
     let timeout = listener.plan.config.limits.head_timeout;
-    let Some(buffer) = first_bytes(state, &io, timeout).await else { return };
+    let Some(buffer) = first_bytes(state, &io, timeout, closing).await else { return };
     if buffer.data().starts_with(PREFACE) {
         let transport = Prefixed::new(buffer, io.into_transport());
         Box::pin(downstream_h2::serve(state, connection, transport, listener, closing)).await;
@@ -99,10 +99,10 @@ async fn plain(
 }
 
 /// Reads until it is clear whether this is HTTP/2's preface. None: nothing came, or the caller left.
-async fn first_bytes(state: &LocalState, io: &Io, timeout: Duration) -> Option<Buffer> {
+async fn first_bytes(state: &LocalState, io: &Io, timeout: Duration, closing: &mut Waiter) -> Option<Buffer> {
     let mut deadline = Deadline::new();
     deadline.set_after(timeout);
-    if !matches!(deadline.bound(poll_fn(|cx| io.poll_readable(cx))).await, Ok(Ok(()))) {
+    if !downstream_h1::first_byte(io, &mut deadline, closing, true).await {
         return None;
     }
     let mut buffer = state.worker.buffers.take();

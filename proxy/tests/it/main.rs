@@ -5,3 +5,4 @@ mod exchange;
 mod ops;
 mod stage;
 mod upstream;
+mod wire;

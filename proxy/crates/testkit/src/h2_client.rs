@@ -119,6 +119,11 @@ impl Sending {
         within("a response", self.response).await?.context("response")
     }
 
+    /// Takes both halves apart, for messages that go to and fro.
+    pub fn split(self) -> (h2::SendStream<Bytes>, ResponseFuture) {
+        (self.body, self.response)
+    }
+
     /// Sends `bytes` as the window allows.
     pub async fn send(&mut self, bytes: &[u8], end: bool) -> Result<()> {
         if end {

@@ -31,8 +31,14 @@ impl Head {
         let codings: Vec<_> = self.all("transfer-encoding").collect();
         ensure!(codings.len() <= 1, "{} transfer-encoding fields", codings.len());
         let Some(coding) = codings.first() else { return Ok(false) };
+        let (inner, last) = match coding.iter().rposition(|byte| *byte == b',') {
+            Some(comma) => (coding[..comma].split(|byte| *byte == b',').collect(), &coding[comma + 1..]),
+            None => (Vec::new(), *coding),
+        };
+        // RFC 9112 7.2: what is registered may lie beneath.
+        let known = |coding: &&[u8]| matches!(coding.trim_ascii(), b"gzip" | b"deflate" | b"compress");
         ensure!(
-            coding.eq_ignore_ascii_case(b"chunked"),
+            last.trim_ascii().eq_ignore_ascii_case(b"chunked") && inner.iter().all(known),
             "transfer-encoding {:?}",
             String::from_utf8_lossy(coding)
         );

@@ -20,6 +20,10 @@ use crate::{
 
 impl Drop for Exchange<'_> {
     fn drop(&mut self) {
+        if !self.sofar.ended && self.sofar.aborted.is_none() {
+            let draining = self.state.worker.draining.is_raised();
+            self.sofar.aborted = Some(if draining { Failure::Draining } else { Failure::DownstreamAborted });
+        }
         let total = self.state.worker.clock.now().saturating_sub(self.begun);
         self.tell_filters(total);
         self.count(total);
@@ -94,7 +98,7 @@ impl Exchange<'_> {
         };
         let facts: SmallVec<[(&str, &str); 8]> =
             request.facts.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let aborted_by_caller = self.sofar.aborted == Some(Failure::DownstreamAborted);
+        let aborted_by_caller = self.sofar.aborted.is_some_and(Failure::is_callers);
         let trace_id = request.trace.map(|trace| trace.trace_id_hex());
         let record = Record {
             time_unix_ms: clock::unix_ms(),
@@ -104,7 +108,7 @@ impl Exchange<'_> {
             method: request.head.method.as_str().as_bytes(),
             authority: request.head.authority().as_bytes(),
             path: request.head.path().as_bytes(),
-            protocol: request.head.version.as_str(),
+            protocol: request.head.version.protocol(),
             status: self.sofar.status,
             reason,
             filter,
@@ -121,7 +125,10 @@ impl Exchange<'_> {
             facts: &facts,
             flags: Flags {
                 downstream_aborted: aborted_by_caller,
-                upstream_aborted: self.sofar.aborted.is_some() && !aborted_by_caller,
+                upstream_aborted: matches!(
+                    self.sofar.aborted,
+                    Some(Failure::UpstreamAborted | Failure::UpstreamProtocol)
+                ),
                 ..Flags::default()
             },
         };

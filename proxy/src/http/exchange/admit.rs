@@ -2,11 +2,12 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use weir_config::checked::Forwarded;
+use weir_config::checked::{Forwarded, ListenerLimits};
 
 use super::{Exchange, Seats, SoFar, Transfer, trace};
 use crate::{
-    message::{ConnectionInfo, Fields, Known, RequestHead, RequestId},
+    error::{Error, Failure},
+    message::{ConnectionInfo, Fields, Known, Method, RequestHead, RequestId, Version},
     snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
 };
 
@@ -44,6 +45,33 @@ impl<'w> Exchange<'w> {
             transfer,
         }
     }
+}
+
+impl Exchange<'_> {
+    /// Refuses what no policy can make good.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let head = self.request();
+        // Tunnels would carry what no policy sees. The connection leaves `upgrade` only where one is asked for.
+        if head.method == Method::Connect || head.fields.get_known(Known::Upgrade).is_some() {
+            return Err(Failure::NotImplemented.into());
+        }
+        let limits = &self.listener.plan.config.limits;
+        if head.version == Version::Http2 && exceeds(head, limits) {
+            return Err(Failure::HeadTooLarge.into());
+        }
+        match (limits.body, head.content_length()) {
+            (Some(most), Some(length)) if length > most => Err(Failure::BodyTooLarge.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the head of an HTTP/2 request is beyond the limits, counted as HTTP/1.1 would write it: there the
+/// codec looks to it.
+fn exceeds(head: &RequestHead, limits: &ListenerLimits) -> bool {
+    const BESIDE_FIELDS: usize = "  HTTP/1.1\r\nhost: \r\n\r\n".len();
+    let line = head.method.as_str().len() + head.path_and_query().len() + head.authority().len();
+    line + BESIDE_FIELDS + head.fields.byte_size() > limits.head || head.fields.len() > limits.fields
 }
 
 /// Says who asked, for whom, and how: `X-Forwarded-*`, and `Forwarded` (RFC 7239) where it is in use.

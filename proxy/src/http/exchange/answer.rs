@@ -31,11 +31,11 @@ impl Exchange<'_> {
         stop: Stop,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
-    ) -> bool {
-        let answer = match self.local_head(stop) {
-            Some(answer) => answer,
-            None => return false,
-        };
+    ) {
+        let Some(answer) = self.local_head(stop) else { return reply.abort() };
+        // What follows on the connection is no request, or nobody knows when it will come.
+        reply.close |=
+            matches!(&self.sofar.local, Some(Local::Failure(error)) if error.failure.ends_connection());
         let reviewed = match &self.sofar.local {
             Some(Local::Failure(error)) if error.failure == Failure::FilterFault => Ok(None),
             _ => self.review(Length::Known(answer.len() as u64)),
@@ -45,19 +45,18 @@ impl Exchange<'_> {
             Ok(Some(replaced)) => replaced.body,
             Err(stop) => match self.local_head(stop) {
                 Some(body) => body,
-                None => return false,
+                None => return reply.abort(),
             },
         };
         let silence = self.listener.plan.config.limits.body_timeout;
         deadline.set_after(silence);
-        match deadline.bound(self.send_local(&body, reply)).await {
-            Ok(Ok(())) => true,
-            _ => {
-                self.sofar.aborted = Some(Failure::DownstreamAborted);
-                reply.abort();
-                false
-            }
-        }
+        let failure = match deadline.bound(self.send_local(&body, reply)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(_)) => Failure::DownstreamAborted,
+            Err(_) => Failure::WriteTimeout,
+        };
+        self.sofar.aborted = Some(failure);
+        reply.abort();
     }
 
     /// Fills the response's head and gives its body; none if nobody is there to answer.
@@ -89,7 +88,16 @@ impl Exchange<'_> {
         self.send_local(&body, reply).await.map_err(|_| Failure::DownstreamAborted.into())
     }
 
+    /// Tells the caller the exchange's id, for whoever will ask about it, and not to come back while the process
+    /// goes down.
+    pub(super) fn mark_response(&mut self, reply: &mut Reply<'_>) {
+        reply.close |= self.state.worker.draining.is_raised();
+        let id = &self.heads.request.id;
+        self.heads.response.fields.set(Known::XRequestId.as_str(), id.as_str().as_bytes());
+    }
+
     async fn send_local(&mut self, body: &[u8], reply: &mut Reply<'_>) -> Result<(), SendError> {
+        self.mark_response(reply);
         let head = &mut self.heads.response;
         if head.fields.get_known(Known::Date).is_none() {
             let mut date = self.state.date.borrow_mut();

@@ -1,7 +1,6 @@
 //! Attempt: from a chosen cluster to the end of an endpoint's response.
 
 use std::{
-    cell::Cell,
     future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
@@ -15,19 +14,20 @@ use tokio::time::Instant;
 
 use super::{
     Exchange, Stop,
-    decide::body_failed,
+    presence::while_present,
     retry::{Again, Failed},
     timing::Timing,
+    upload::{CallerEnd, Flags, upload},
 };
 use crate::{
     cluster::{Bound, Checkout, LocalCluster, Permit, Picked},
-    error::{Error, Failure},
+    error::Failure,
     http::{
         ask::{MIRRORED, mirror},
         h1::{Framing, HeadLimits},
-        incoming::{BodyError, Incoming},
+        incoming::Incoming,
         outgoing::Outgoing,
-        pump::{Progress, PumpError, pump},
+        pump::{PumpError, pump},
         reply::Reply,
         upstream::{HeadSource, Sent, h2_request},
         watch::Watch,
@@ -75,11 +75,11 @@ impl Exchange<'_> {
         if body.is_over() || matches!(body, Incoming::Held(_)) {
             return Ok(body.data().len() <= MIRRORED);
         }
-        if self.content_length().is_none_or(|length| length > MIRRORED as u64) {
+        if self.request().content_length().is_none_or(|length| length > MIRRORED as u64) {
             return Ok(false);
         }
         let (held, trailers) = self.hold(body, MIRRORED, deadline).await?;
-        *body = Incoming::held(held, trailers);
+        body.hold(held, trailers);
         Ok(true)
     }
 
@@ -141,7 +141,7 @@ impl Exchange<'_> {
         self.sofar.endpoint = Some(Arc::clone(&picked.endpoint));
         deadline.set(Some(ends));
         let checkout = cluster.checkout(&self.state.worker, picked, fresh);
-        let checkout = deadline.bound(while_here(checkout, body, reply)).await;
+        let checkout = deadline.bound(while_present(body, reply, checkout)).await;
         // Whatever it waited for in the queue, it was not this endpoint.
         let checkout = checkout.map_err(|_| Failed::no(Failure::ExchangeTimeout))??.map_err(|error| {
             watch.stopped(error.failure);
@@ -153,6 +153,9 @@ impl Exchange<'_> {
         let timing = Timing::new(deadline, ends, timeout, silence);
         match checkout {
             Checkout::H1(connection) => {
+                if body.awaits_invitation() {
+                    self.heads.request.head.fields.set(Known::Expect.as_str(), b"100-continue");
+                }
                 let mut buffer = self.state.worker.buffers.take();
                 let out = self.state.worker.buffers.take_output();
                 let sent = Sent::h1(&connection.io, &mut buffer, out, self.request(), framing, limits);
@@ -193,7 +196,7 @@ impl Exchange<'_> {
     /// How the request's body is delimited on the way on, and its length if known.
     fn body_framing(&self, body: &Incoming<'_>) -> (Framing, Option<u64>) {
         let head = self.request();
-        match (body, self.content_length()) {
+        match (body, self.request().content_length()) {
             // Only chunks carry trailers, and only they may have codings beneath.
             (Incoming::Held(held), length) if held.has_trailers() => (Framing::Chunked, length),
             (body, length) if !head.codings().is_empty() && !body.is_over() => (Framing::Chunked, length),
@@ -209,11 +212,6 @@ impl Exchange<'_> {
         }
     }
 
-    fn content_length(&self) -> Option<u64> {
-        let text = self.request().fields.get_known(Known::ContentLength)?;
-        std::str::from_utf8(text).ok()?.parse().ok()
-    }
-
     /// Sends the request and, at the same time, waits for the response and passes it on. Says whether the
     /// endpoint's connection can be used again.
     async fn relay(
@@ -227,9 +225,10 @@ impl Exchange<'_> {
         let Sent { mut sink, source } = sent;
         let most = self.listener.plan.config.limits.body.unwrap_or(u64::MAX);
         let flags = Flags::default();
+        flags.held_back.set(body.awaits_invitation() && matches!(sink, Outgoing::H1(_)));
         let transfer = self.transfer;
         let outcome = {
-            let mut caller = pin!(caller_side(body, &mut sink, &transfer.received, &flags, most));
+            let mut caller = pin!(upload(body, &mut sink, &transfer.received, &flags, most));
             let mut endpoint = pin!(self.endpoint_side(source, reply, &flags, watch));
             let mut caller_done = false;
             poll_fn(|cx| {
@@ -276,14 +275,23 @@ impl Exchange<'_> {
             })
             .await?;
             match self.heads.response.status {
-                100..200 => self.interim(reply).await?,
+                100 => flags.invited.notify_one(),
+                103 => self.early_hints(reply).await?,
+                // Nobody asked for the rest.
+                101..200 => {}
                 _ => break found,
             }
         };
         self.sofar.upstream = watch.answered(&self.heads.response);
         self.heads.response.fields.strip_hop_by_hop(false);
+        self.mark_response(reply);
         let (mut body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
+        if flags.held_back.get() && self.heads.response.status < 300 {
+            flags.invite_now().await;
+        }
         flags.answered.set(true);
+        // Whether the body comes nevertheless, nobody can know.
+        reply.close |= flags.held_back.get();
         let replaced = self.review(meta.length)?;
         if let Some(answer) = replaced {
             self.send_answer(answer, reply).await.map_err(Failed::no)?;
@@ -298,76 +306,9 @@ impl Exchange<'_> {
         Ok(meta.keep_alive && body.is_over())
     }
 
-    /// 103 goes on to the caller; 100 answered our own invitation; the rest nobody asked for.
-    async fn interim(&mut self, reply: &mut Reply<'_>) -> Result<(), Failed> {
-        if self.heads.response.status != 103 {
-            return Ok(());
-        }
+    /// RFC 8297.
+    async fn early_hints(&mut self, reply: &mut Reply<'_>) -> Result<(), Failed> {
         self.heads.response.fields.strip_hop_by_hop(false);
         reply.interim(&self.heads.response).await.map_err(Failed::unsent)
     }
-}
-
-/// Awaits `future` for as long as the caller stays.
-async fn while_here<T>(
-    future: impl Future<Output = T>,
-    body: &mut Incoming<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<T, Failed> {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        if body.poll_left(cx).is_ready() || reply.poll_left(cx).is_ready() {
-            return Poll::Ready(Err(Failed::no(Failure::DownstreamAborted)));
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// What both sides of an attempt tell each other and the clock.
-#[derive(Debug, Default)]
-struct Flags {
-    /// The request went out whole, or the endpoint takes no more of it.
-    uploaded: Cell<bool>,
-    /// The endpoint takes no more of the request.
-    deaf: Cell<bool>,
-    /// The final head came.
-    answered: Cell<bool>,
-}
-
-/// How the caller's side of an attempt ended.
-enum CallerEnd {
-    Body(BodyError),
-    Left,
-    EndpointDeaf,
-}
-
-impl CallerEnd {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Body(error) => body_failed(error),
-            Self::Left | Self::EndpointDeaf => Failure::DownstreamAborted.into(),
-        }
-    }
-}
-
-/// Sends the request's body, then watches whether the caller stays. Only ends when something is wrong.
-async fn caller_side(
-    body: &mut Incoming<'_>,
-    sink: &mut Outgoing<'_>,
-    received: &Progress,
-    flags: &Flags,
-    most: u64,
-) -> CallerEnd {
-    match pump(body, sink, received, most).await {
-        Ok(()) => {}
-        Err(PumpError::Source(error)) => return CallerEnd::Body(error),
-        Err(PumpError::Sink(_)) => return CallerEnd::EndpointDeaf,
-    }
-    flags.uploaded.set(true);
-    poll_fn(|cx| body.poll_left(cx)).await;
-    CallerEnd::Left
 }

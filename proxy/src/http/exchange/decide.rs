@@ -2,15 +2,16 @@
 
 use std::{future::poll_fn, rc::Rc, time::Duration};
 
-use weir_runtime::{Decision, HookSet, Reply};
+use weir_runtime::{Decision, HookSet};
 
-use super::{Answer, Exchange, Seat, Stop};
+use super::{Answer, Exchange, Seat, Stop, presence::while_present};
 use crate::{
     chain::{LocalFilter, Ruling, apply_to_request, check_reply},
     error::{Error, Failure},
     http::{
         ask::{Question, ask},
         incoming::{BodyError, Incoming},
+        reply::Reply,
     },
     message::Fields,
     stream::{Deadline, Elapsed},
@@ -31,6 +32,7 @@ impl Exchange<'_> {
     pub(super) async fn decide(
         &mut self,
         body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
         // The listener is taken along, since each step changes the exchange.
@@ -39,7 +41,7 @@ impl Exchange<'_> {
             if !filter.plan.recipe.wants(&self.heads.request) {
                 continue;
             }
-            self.ask_filter(filter, body, deadline).await?;
+            self.ask_filter(filter, body, reply, deadline).await?;
         }
         Ok(())
     }
@@ -48,6 +50,7 @@ impl Exchange<'_> {
         &mut self,
         filter: &Rc<LocalFilter>,
         body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
         let at = self.seats.len();
@@ -57,15 +60,15 @@ impl Exchange<'_> {
             let (by, ruling) = filter.on_request(&self.state.worker, self.id, &mut self.heads.request);
             self.seats[at].filter = Rc::clone(&by);
             filter = by;
-            self.carry_out(&filter, at, ruling, deadline).await?;
+            self.carry_out(&filter, at, ruling, body, reply, deadline).await?;
         }
         if filter.wants(HookSet::REQUEST_BODY) {
             let memo = self.seats[at].memo;
             let held = self.hold(body, filter.plan.body_limit, deadline).await?;
             let ruling =
                 filter.on_request_body(&self.state.worker, self.id, memo, &held.0, &mut self.heads.request);
-            *body = Incoming::held(held.0, held.1);
-            self.carry_out(&filter, at, ruling, deadline).await?;
+            body.hold(held.0, held.1);
+            self.carry_out(&filter, at, ruling, body, reply, deadline).await?;
         }
         self.seats[at].passed = true;
         Ok(())
@@ -77,16 +80,19 @@ impl Exchange<'_> {
         filter: &Rc<LocalFilter>,
         at: usize,
         mut ruling: Ruling,
+        body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
         for _ in 0..=QUESTIONS {
-            let question = match self.apply(filter, at, ruling, deadline).await? {
+            let question = match self.apply(filter, at, ruling, body, reply, deadline).await? {
                 Next::Pass => return Ok(()),
                 Next::Ask(question) => question,
             };
             let memo = question.memo.clone();
             let bound = filter.plan.config.limits.answer;
-            let answer = ask(self.state, &self.snapshot, question, bound).await;
+            let asking = ask(self.state, &self.snapshot, question, bound);
+            let answer = while_present(body, reply, asking).await?;
             ruling = filter.on_answer(&self.state.worker, self.id, &memo, answer, &mut self.heads.request);
         }
         let name = filter.plan.name();
@@ -98,6 +104,8 @@ impl Exchange<'_> {
         filter: &Rc<LocalFilter>,
         at: usize,
         ruling: Ruling,
+        body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<Next, Stop> {
         let mut ruling = ruling;
@@ -114,15 +122,16 @@ impl Exchange<'_> {
                         Ok(()) => {
                             self.seats[at].memo = passage.memo;
                             if passage.delay_ms > 0 {
-                                self.delay(passage.delay_ms, deadline).await?;
+                                deadline.set(None);
+                                while_present(body, reply, delay(passage.delay_ms)).await?;
                             }
                             return Ok(Next::Pass);
                         }
                         Err(wrong) => wrong,
                     }
                 }
-                Decision::Answer(reply) => match check_reply(reply) {
-                    Ok(()) => return Err(Stop::Answer(Answer::new(filter, reply))),
+                Decision::Answer(given) => match check_reply(given) {
+                    Ok(()) => return Err(Stop::Answer(Answer::new(filter, given))),
                     Err(wrong) => wrong,
                 },
                 Decision::Ask(question) => match Question::check(filter, question) {
@@ -132,14 +141,6 @@ impl Exchange<'_> {
             };
             ruling = filter.wrong_answer(&self.state.worker, &wrong);
         }
-    }
-
-    /// Fault injection. Bounded by what the exchange may take at all.
-    async fn delay(&mut self, ms: u32, deadline: &mut Deadline) -> Result<(), Stop> {
-        const LONGEST: Duration = Duration::from_secs(300);
-        deadline.set(None);
-        tokio::time::sleep(Duration::from_millis(u64::from(ms)).min(LONGEST)).await;
-        Ok(())
     }
 
     /// Reads the whole body, up to `most` bytes.
@@ -173,7 +174,7 @@ impl Exchange<'_> {
 }
 
 impl Answer {
-    pub(super) fn new(by: &Rc<LocalFilter>, reply: &Reply) -> Self {
+    pub(super) fn new(by: &Rc<LocalFilter>, reply: &weir_runtime::Reply) -> Self {
         Self {
             by: Rc::clone(by),
             status: reply.status,
@@ -184,10 +185,17 @@ impl Answer {
     }
 }
 
+/// Fault injection, bounded.
+async fn delay(ms: u32) {
+    const LONGEST: Duration = Duration::from_secs(300);
+    tokio::time::sleep(Duration::from_millis(u64::from(ms)).min(LONGEST)).await;
+}
+
 /// What a broken request body means.
 pub(super) fn body_failed(error: BodyError) -> Error {
     match error {
         BodyError::TooLarge => Failure::BodyTooLarge.into(),
+        BodyError::Length => Error::new(Failure::BadRequest, "length"),
         BodyError::Framing(bad) => Error::new(Failure::BadRequest, bad.reason()),
         BodyError::Io(error) => Error::with(Failure::DownstreamAborted, error.to_string()),
         BodyError::H2(error) => Error::with(Failure::DownstreamAborted, error.to_string()),

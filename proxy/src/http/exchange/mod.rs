@@ -15,10 +15,12 @@ mod admit;
 mod answer;
 mod attempt;
 mod decide;
+mod presence;
 mod retry;
 mod review;
 mod timing;
 mod trace;
+mod upload;
 
 pub(super) use answer::failure_head;
 
@@ -75,6 +77,8 @@ struct SoFar {
     /// Why the proxy answered itself.
     local: Option<Local>,
     aborted: Option<Failure>,
+    /// It came to its own end; without, it was dropped.
+    ended: bool,
     cluster: Option<ClusterId>,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u8,
@@ -130,10 +134,18 @@ impl From<Error> for Stop {
     }
 }
 
+/// How an exchange ended, for its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The response is out whole; the request's body may still have bytes to come.
+    Whole,
+    /// The response is not whole, or there is none.
+    Broken,
+    /// So because the caller left or did not take it.
+    Abandoned,
+}
+
 /// Runs one exchange to its end. `heads` holds the request's head; the response goes to `reply`.
-///
-/// Says whether the exchange ended well enough for its connection to serve another one; the body may
-/// still have bytes to come.
 #[expect(clippy::too_many_arguments, reason = "what a connection lends to an exchange")]
 pub async fn run(
     state: &Rc<LocalState>,
@@ -144,34 +156,45 @@ pub async fn run(
     body: &mut Incoming<'_>,
     reply: &mut Reply<'_>,
     deadline: &mut Deadline,
-) -> bool {
+) -> Ending {
     let transfer = Transfer::default();
     let mut exchange = Exchange::admit(state, connection, listener, snapshot, heads, &transfer);
-    let decided = exchange.decide(body, deadline).await;
-    let stop = match decided {
-        Ok(()) => exchange.forward(body, reply, deadline).await,
-        Err(stop) => Err(stop),
-    };
-    match stop {
-        Ok(()) => true,
+    match exchange.carry(body, reply, deadline).await {
+        Ok(()) => {}
         Err(stop) if reply.begun() => exchange.break_off(stop, reply),
         Err(stop) => exchange.answer_locally(stop, reply, deadline).await,
+    }
+    exchange.sofar.ended = true;
+    match exchange.sofar.aborted {
+        None => Ending::Whole,
+        Some(failure) if failure.is_callers() => Ending::Abandoned,
+        Some(_) => Ending::Broken,
     }
 }
 
 impl Exchange<'_> {
+    async fn carry(
+        &mut self,
+        body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<(), Stop> {
+        self.check()?;
+        self.decide(body, reply, deadline).await?;
+        self.forward(body, reply, deadline).await
+    }
+
     fn request(&self) -> &RequestHead {
         &self.heads.request.head
     }
 
     /// The head of a response is under way: whatever goes wrong now can only break it off.
-    fn break_off(&mut self, stop: Stop, reply: &mut Reply<'_>) -> bool {
+    fn break_off(&mut self, stop: Stop, reply: &mut Reply<'_>) {
         let failure = match stop {
             Stop::Failed(error) => error.failure,
             Stop::Answer(_) => Failure::UpstreamAborted,
         };
         self.sofar.aborted = Some(failure);
         reply.abort();
-        false
     }
 }

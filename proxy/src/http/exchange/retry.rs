@@ -68,7 +68,7 @@ impl Failed {
     pub(super) fn unsent(error: SendError) -> Self {
         Self::no(match error {
             SendError::Length => Failure::UpstreamProtocol,
-            SendError::Io(_) | SendError::H2(_) => Failure::DownstreamAborted,
+            SendError::Io(_) | SendError::H2(_) | SendError::Left => Failure::DownstreamAborted,
         })
     }
 
@@ -77,6 +77,12 @@ impl Failed {
             Stop::Failed(error) => Some(error.failure),
             Stop::Answer(_) => None,
         }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self::no(failure)
     }
 }
 

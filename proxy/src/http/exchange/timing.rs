@@ -70,7 +70,7 @@ impl<'d> Timing<'d> {
                 }
                 Phase::Request => return Poll::Ready(Failure::BodyTimeout),
                 Phase::Response if transfer.sent.sinking.get() => {
-                    return Poll::Ready(Failure::DownstreamAborted);
+                    return Poll::Ready(Failure::WriteTimeout);
                 }
                 Phase::Response => return Poll::Ready(Failure::UpstreamAborted),
             }
