@@ -35,6 +35,7 @@ const RESETS: u32 = 100;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What a connection does next.
+#[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
 enum Next {
     Accepted(http::Request<RecvStream>, SendResponse<Bytes>),
     /// The caller is gone, or broke the protocol: the library has said so.

@@ -131,28 +131,50 @@ async fn the_desync_corpus_reaches_the_origin_in_one_reading_only() -> Result<()
     let cases: Vec<Case> = serde_json::from_str(include_str!("../../corpora/desync_guardian.json"))?;
     ensure!(cases.len() == 159, "{} cases", cases.len());
     let stage = Stage::new().await?;
-    let (mut compliant, mut accepted) = (0, Vec::new());
+    let (mut refused, mut accepted) = (Vec::new(), Vec::new());
     for case in &cases {
         let what = format!("{} ({:?})", case.name, case.request);
         let outcome = stage.play(&case.bytes()).await.with_context(|| what.clone())?;
         fits(&what, &outcome)?;
-        let taken = outcome.statuses[0] == 200;
-        match case.tier.as_str() {
-            "compliant" => {
-                compliant += 1;
-                ensure!(taken, "{what}: {:?}", outcome.statuses);
-            }
-            "severe" | "ambiguous" if taken => accepted.push(what),
+        match (case.tier.as_str(), outcome.statuses[0] == 200) {
+            ("compliant", false) => refused.push(&*case.name),
+            ("severe" | "ambiguous", true) => accepted.push(&*case.name),
             _ => {}
         }
     }
-    assert_eq!(compliant, 28);
-    // These are judged harshly for what some servers do with them; here each has one meaning, and is written
-    // anew: see `docs/conformance.md`.
-    let told = accepted.join("\n");
-    assert_eq!(accepted.len(), 0, "{told}");
+    assert_eq!(
+        (refused.as_slice(), accepted.as_slice()),
+        (STRICTER, UNAMBIGUOUS),
+        "compliant but refused, ambiguous but accepted"
+    );
     Ok(())
 }
+
+/// Cases that the corpus calls compliant and the RFCs do not: `chunked` has no parameters (RFC 9112 7.1), and a
+/// target is a URI, which has neither bytes beyond ASCII nor a fragment (RFC 9112 3.2, RFC 3986).
+const STRICTER: &[&str] = &[
+    "more-compliant-tests.yaml: TE with custom parameters OK",
+    "rfc-compliant.yaml: Transfer-Encoding with a param: chunked;custom_param",
+    "rfc-compliant.yaml: Compliant URL",
+    "rfc-compliant.yaml: International in URI",
+    "rfc-compliant.yaml: Empty URI",
+];
+
+/// Cases that the corpus calls ambiguous because some server misreads them, and that have one meaning here: they
+/// are written anew on their way to the origin,
+/// with one framing, and without the fields whose underscores some servers read as hyphens.
+const UNAMBIGUOUS: &[&str] = &[
+    "ambiguous.yaml: Transfer_Encoding with underscore.",
+    "ambiguous.yaml: Content_Length with underscore.",
+    "ambiguous.yaml: Get with a body and Content-Length",
+    "ambiguous.yaml: Get with a body and Transfer-Encoding",
+    "ambiguous.yaml: Head with a body and Content-Length",
+    "ambiguous.yaml: Head with a body and Transfer-Encoding",
+    "ambiguous.yaml: Transfer-Encoding with multiple hyphens",
+    "ambiguous.yaml: Transfer-Encoding with multiple delimiters",
+    "real-life-test-cases.yaml: Has a CL in GET",
+    "real-life-test-cases.yaml: Has a TE in GET",
+];
 
 /// Framing tricks beyond the corpus; none may be accepted.
 const TRICKS: &[&str] = &[
