@@ -248,6 +248,9 @@ fn fill(head: &mut RequestHead, parts: &http::request::Parts) -> bool {
     if !push_map(&mut head.fields, &parts.headers) {
         return false;
     }
+    if head.fields.all_known(Known::Host).nth(1).is_some() {
+        return false;
+    }
     let host = head.fields.get_known(Known::Host).map(<[u8]>::to_vec);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     let legal = match (authority, host.as_deref()) {

@@ -44,9 +44,26 @@ impl RawH2 {
         self.wire.write(&bytes).await
     }
 
+    /// A field block: each field as "literal without indexing, new name".
+    pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (name, value) in fields {
+            bytes.push(0);
+            string(&mut bytes, name);
+            string(&mut bytes, value);
+        }
+        bytes
+    }
+
+    /// Writes as much of `bytes` as the peer takes before it pauses for a moment, without reading anything.
+    /// None: it has ended the connection.
+    pub async fn flood(&mut self, bytes: &[u8]) -> Option<usize> {
+        self.wire.write_some(bytes).await
+    }
+
     /// Sends HEADERS with END_HEADERS: pseudo-fields and fields in the order given, as they are.
     pub async fn headers(&mut self, stream: u32, fields: &[(&[u8], &[u8])], end: bool) -> Result<()> {
-        self.send(1, 4 | u8::from(end), stream, &block(fields)).await
+        self.send(1, 4 | u8::from(end), stream, &Self::block(fields)).await
     }
 
     /// The next frame; none when the peer ended the connection.
@@ -92,17 +109,6 @@ impl RawH2 {
             other => bail!("an unknown form of :status in {other:?}"),
         }
     }
-}
-
-/// Each field as "literal without indexing, new name".
-fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (name, value) in fields {
-        bytes.push(0);
-        string(&mut bytes, name);
-        string(&mut bytes, value);
-    }
-    bytes
 }
 
 /// A string literal without Huffman (RFC 7541 5.2), its length as an integer of a seven-bit prefix (5.1).

@@ -103,6 +103,20 @@ impl Wire {
         .context("writing")
     }
 
+    /// Writes until all of `bytes` is out or the peer takes nothing for 200 ms. None: the stream is over.
+    pub(crate) async fn write_some(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut written = 0;
+        while written < bytes.len() {
+            let once = self.stream.write(&bytes[written..]);
+            match tokio::time::timeout(std::time::Duration::from_millis(200), once).await {
+                Ok(Ok(n)) if n > 0 => written += n,
+                Ok(_) => return None,
+                Err(_) => break,
+            }
+        }
+        Some(written)
+    }
+
     /// Says that nothing more will be written (FIN), and goes on reading.
     pub async fn finish(&mut self) -> Result<()> {
         within("ending the writing side", self.stream.shutdown()).await?.context("ending the writing side")

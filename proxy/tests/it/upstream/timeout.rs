@@ -130,7 +130,7 @@ async fn a_caller_that_does_not_read_is_given_up_and_the_endpoint_not_blamed() -
     let weir = weir(plain(origin.address(), more)).await?;
     let mut client = Http1::connect(weir.address("web")?).await?;
     client.send("GET /bytes/100000000 HTTP/1.1\r\nHost: test\r\n\r\n").await?;
-    assert_eq!(logged(&weir, 1).await?[0]["reason"], "downstream_aborted");
+    assert_eq!(logged(&weir, 1).await?[0]["reason"], "write_timeout");
     assert_eq!(count(&weir, FAILED).await?, 0.0);
     settled(&weir).await
 }

@@ -11,6 +11,8 @@ mod fields;
 mod grpc;
 mod http1;
 mod http2;
+mod http2_floods;
+mod http2_violations;
 mod invitation;
 mod refusals;
 mod smuggling;
