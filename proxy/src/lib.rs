@@ -7,6 +7,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod data;
 pub mod error;
 pub mod http;
 pub mod listener;

@@ -8,7 +8,7 @@ use crate::{
     app::App,
     cluster::Cluster,
     snapshot::snapshots_alive,
-    telemetry::metrics::{Custom, SHARED},
+    telemetry::metrics::{Custom, FilterFault, Hook, Label, Remembered, SHARED},
 };
 
 pub(super) fn listeners(app: &App) -> Value {
@@ -57,11 +57,31 @@ pub(super) fn filters(app: &App) -> Value {
                 "generation": plan.generation,
                 "sha256": &*plan.sha256,
                 "hooks": plan.hooks.names().collect::<Vec<_>>(),
+                "calls": by_label(|hook: Hook| plan.metrics.calls.sum(hook)),
                 "nanoseconds": plan.metrics.time.sum_ns(),
-                "memory_bytes": plan.memory_bytes.load(Ordering::Relaxed),
+                "remembered": by_label(|result: Remembered| plan.metrics.remembered.sum(result)),
+                "faults": by_label(|kind: FilterFault| plan.metrics.faults.sum(kind)),
+                "last_fault": plan.last_fault().map(|last| json!({
+                    "unix_ms": last.unix_ms,
+                    "kind": last.fault.kind(),
+                    "text": last.fault.to_string(),
+                })),
+                "instances": plan.metrics.instances.sum(),
+                "memory_bytes": plan.metrics.memory.sum(),
+                "data": plan.data.since(0).iter().map(|entry| json!({
+                    "name": &*entry.name,
+                    "bytes": entry.content.len(),
+                    "version": entry.version,
+                })).collect::<Vec<_>>(),
             })
         })
         .collect()
+}
+
+/// Numbers by the values of their label; those that are not 0.
+fn by_label<L: Label>(sum: impl Fn(L) -> u64) -> Value {
+    let counted = L::ALL.iter().zip(L::VALUES).map(|(label, name)| (*name, sum(*label)));
+    counted.filter(|(_, sum)| *sum > 0).map(|(name, sum)| (name.to_owned(), json!(sum))).collect()
 }
 
 pub(super) fn metrics(app: &App) -> String {

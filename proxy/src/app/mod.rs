@@ -24,6 +24,7 @@ pub use reload::{Refused, Reloaded, Swapped};
 
 use crate::{
     clock::Clock,
+    data,
     listener::worker::{Command, Seed},
     reload::{Seen, files},
     snapshot::{BuildError, Builder, Shared},
@@ -115,9 +116,13 @@ impl App {
         let access_log = AccessLog::open(&config.access_log, workers, Arc::clone(&metrics))
             .with_context(|| access_log_place(&config))?;
         metrics.process.config_generation.set(SHARED, snapshot.generation);
-        let shared = Shared::new(Arc::new(snapshot), metrics, workers);
+        let snapshot = Arc::new(snapshot);
+        let shared = Shared::new(Arc::clone(&snapshot), metrics, workers);
         let clock = Clock::start();
         let (senders, threads) = start_workers(&shared, clock, access_log.as_ref())?;
+        if let Err(missing) = data::first_fetch(&snapshot, None, &senders) {
+            missing.iter().for_each(|reason| tracing::warn!(reason, "a filter begins without its data"));
+        }
         listening.apply(bound, &senders);
         let status = Status {
             generation: shared.generation(),
@@ -160,6 +165,11 @@ impl App {
     /// Files whose change means a reload, as they were before they were read.
     pub fn seen(&self) -> Seen {
         self.status().seen.clone()
+    }
+
+    /// Fetches the data of filters again and again, for as long as the process runs.
+    pub fn keep_data_fresh(&self) -> impl Future<Output = ()> + Send + use<> {
+        data::keep_fresh(Arc::clone(&self.shared), self.workers.clone())
     }
 
     /// Opens the access log's file anew.

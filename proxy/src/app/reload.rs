@@ -9,6 +9,7 @@ use weir_config::{Changes, Problem, differences};
 use super::{App, Control};
 use crate::{
     chain::FilterPlan,
+    data::{self, Accepted},
     listener::worker::Command,
     reload::{Seen, files},
     snapshot::{Built, Snapshot},
@@ -32,6 +33,8 @@ pub struct Reloaded {
     pub changes: Changes,
     /// Filters of another version now: by config, or because their file changed.
     pub swapped: Vec<Arc<str>>,
+    /// Data of filters whose files changed: `filters.NAME.data.NAME`.
+    pub data: Vec<String>,
     /// Sections whose certificates changed.
     pub certificates: Vec<String>,
     /// Sections that changed since the start and come into force with a restart only.
@@ -87,6 +90,8 @@ impl App {
         let before = self.shared.snapshot();
         let built = control.builder.build(config.clone(), Some(&before));
         let Built { snapshot, renewals } = built.map_err(|errors| Refused::from(&*errors))?;
+        let snapshot = Arc::new(snapshot);
+        let news = self.new_data(&snapshot, &before)?;
         let changes = differences(&control.config, &config);
         let swapped = swapped(&before, &snapshot);
         let same = changes.is_empty() && swapped.is_empty() && same_clusters(&before, &snapshot);
@@ -100,11 +105,14 @@ impl App {
             control.config = config;
         }
         renewals.iter().for_each(|renewal| renewal.adopt());
+        let data: Vec<_> = news.iter().map(ToString::to_string).collect();
+        self.apply_data(news);
         Ok(Reloaded {
-            result: if same && renewals.is_empty() { "unchanged" } else { "applied" },
+            result: if same && renewals.is_empty() && data.is_empty() { "unchanged" } else { "applied" },
             generation: self.shared.generation(),
             changes,
             swapped,
+            data,
             certificates: renewals.iter().map(ToString::to_string).collect(),
             restart_needed: restart_needed(control),
             warnings,
@@ -160,7 +168,7 @@ impl App {
             Ok(None) => Ok(Swapped { result: "unchanged", generation: old }),
             Ok(Some(snapshot)) => {
                 let generation = generation(&snapshot).unwrap_or(old);
-                self.put_in_force(snapshot);
+                self.put_in_force(Arc::new(snapshot));
                 self.status().generation = self.shared.generation();
                 tracing::info!(filter = name, generation, "swapped");
                 Ok(Swapped { result: "swapped", generation })
@@ -172,9 +180,24 @@ impl App {
         })
     }
 
-    fn put_in_force(&self, snapshot: Snapshot) {
+    /// What filters have to be told besides: changed files, and data of addresses that are new.
+    fn new_data(&self, snapshot: &Arc<Snapshot>, before: &Snapshot) -> Result<Vec<Accepted>, Refused> {
+        data::first_fetch(snapshot, Some(before), &self.workers).map_err(|problems| Refused { problems })?;
+        data::changed_files(snapshot).map_err(|problems| Refused { problems })
+    }
+
+    fn apply_data(&self, news: Vec<Accepted>) {
+        if !news.is_empty() {
+            news.into_iter().for_each(Accepted::apply);
+            self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
+        }
+    }
+
+    fn put_in_force(&self, snapshot: Arc<Snapshot>) {
+        let before = self.shared.snapshot();
         self.shared.metrics.process.config_generation.set(SHARED, snapshot.generation);
-        self.shared.swap(Arc::new(snapshot));
+        self.shared.swap(Arc::clone(&snapshot));
+        data::carry_over(&before, &snapshot);
         self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
     }
 

@@ -69,6 +69,8 @@ fn apply_route(plan: &FilterPlan, route: &Route, request: &mut Request) -> Resul
     };
     let cluster = route.cluster.map(granted).transpose()?;
     let mirror = route.mirror.map(granted).transpose()?;
+    let both = route.path.is_some() && route.authority.is_some();
+    let path_before = both.then(|| request.head.path_and_query().to_owned());
     if let Some(path) = &route.path
         && !(path.starts_with(b"/") && request.head.set_path_and_query(path))
     {
@@ -77,6 +79,9 @@ fn apply_route(plan: &FilterPlan, route: &Route, request: &mut Request) -> Resul
     if let Some(authority) = &route.authority
         && !request.head.set_authority(authority.as_bytes())
     {
+        if let Some(path) = path_before {
+            request.head.set_path_and_query(path.as_bytes());
+        }
         return Err("routes to an illegal authority".into());
     }
     let choice = &mut request.route;

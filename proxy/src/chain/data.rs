@@ -1,11 +1,32 @@
 //! Data that config lists for a filter: what was read last, and which of it an instance has seen.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
+
+/// Bytes of one entry. More than that is a mistake, or not meant for one instance of a filter.
+pub const DATA_LARGEST: usize = 16 * 1024 * 1024;
+
+/// Reads a file of data whole, up to [`DATA_LARGEST`].
+pub fn read_data(path: &Path) -> Result<Arc<[u8]>, String> {
+    let told = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut content = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(DATA_LARGEST as u64 + 1).read_to_end(&mut content))
+        .map_err(told)?;
+    if content.len() > DATA_LARGEST {
+        return Err(format!("{}: longer than {DATA_LARGEST} bytes", path.display()));
+    }
+    Ok(content.into())
+}
 
 /// One entry of a filter's `data`.
 #[derive(Debug, Clone)]
@@ -18,7 +39,7 @@ pub struct DataEntry {
     pub version: u64,
 }
 
-/// A filter's data, shared by its instances on all workers and by its generations.
+/// The data of one generation of a filter, shared by its instances on all workers.
 #[derive(Debug, Default)]
 pub struct DataSet {
     version: AtomicU64,
@@ -26,9 +47,14 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// The version of the newest change; 0 = nothing was read yet. One relaxed load.
+    /// The version of the newest change; 0 = nothing was read yet. One load.
     pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Relaxed)
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// What was read last under a name.
+    pub fn content(&self, name: &str) -> Option<Arc<[u8]>> {
+        self.entries.load().iter().find(|e| *e.name == *name).map(|e| Arc::clone(&e.content))
     }
 
     /// All entries that changed after `version`.

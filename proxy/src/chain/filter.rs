@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     ops::Deref,
     rc::Rc,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use weir_config::checked::OnFault;
@@ -24,6 +24,9 @@ use crate::{
 
 /// One call in so many is timed; what the metrics show is scaled up.
 const TIMED: u32 = 16;
+/// Faults that are written to the log in one second, for each worker and filter: strangers may be able to
+/// cause them. All are counted.
+const LOGGED: u32 = 5;
 
 /// A filter on one worker.
 #[derive(Debug)]
@@ -33,7 +36,11 @@ pub struct LocalFilter {
     slot: RefCell<Slot>,
     view: RefCell<View>,
     memory: RefCell<DecisionMemory>,
+    /// The version of the data that what is remembered was decided with.
+    memory_of: Cell<u64>,
     calls: Cell<u32>,
+    /// The second in which faults were logged last, and how many.
+    logged: Cell<(u64, u32)>,
     last_good: Option<Rc<LocalFilter>>,
 }
 
@@ -68,19 +75,19 @@ pub enum Ruling {
     Denied(Error),
 }
 
-/// A ruling, and which generation of the filter made it: that one gets the later hooks.
-pub type Ruled = (Rc<LocalFilter>, Ruling);
-
 impl LocalFilter {
     /// This worker's side of `plan`.
     pub fn new(plan: Arc<FilterPlan>) -> Self {
-        let last_good = plan.last_good.clone().map(|plan| Rc::new(Self::new(plan)));
+        let fallback = plan.last_good.clone().filter(|_| plan.config.on_fault == OnFault::LastGood);
+        let last_good = fallback.map(|plan| Rc::new(Self::new(plan)));
         Self {
             memory: RefCell::new(DecisionMemory::new(plan.config.limits.remembered)),
             plan,
             slot: RefCell::default(),
             view: RefCell::default(),
+            memory_of: Cell::new(0),
             calls: Cell::new(0),
+            logged: Cell::default(),
             last_good,
         }
     }
@@ -90,20 +97,27 @@ impl LocalFilter {
         self.plan.hooks.contains(hook)
     }
 
-    /// Takes the prepared instance, so that the first exchange does not.
+    /// The generation before this one, which decides when this one fails, if config wants that.
+    pub fn last_good(&self) -> Option<&Rc<Self>> {
+        self.last_good.as_ref()
+    }
+
+    /// Takes the prepared instance and shows it what data are new, so that no exchange has to wait for that.
     pub fn warm(&self, worker: &Worker) {
-        let _ = self.slot.borrow_mut().instance(worker, &self.plan);
+        if let Err(absent) = self.slot.borrow_mut().instance(worker, &self.plan) {
+            self.absent(worker, &absent);
+        }
     }
 
     /// `on-request`.
-    pub fn on_request(self: &Rc<Self>, worker: &Worker, id: u64, request: &mut Request) -> Ruled {
+    pub fn on_request(&self, worker: &Worker, id: u64, request: &mut Request) -> Ruling {
         let mut view = self.view.take();
         self.plan.recipe.view_request(worker, request, &mut view);
         let outcome = self.decide(worker, id, &view, request);
         self.view.replace(view);
         match outcome {
-            Ok(given) => (Rc::clone(self), Ruling::Decided(given)),
-            Err(error) => self.after_fault(error, |other| other.on_request(worker, id, request)),
+            Ok(given) => Ruling::Decided(given),
+            Err(error) => self.rule(Err(error)),
         }
     }
 
@@ -158,15 +172,21 @@ impl LocalFilter {
         let _ = self.call(worker, Hook::Complete, |instance| instance.on_complete(id, memo, outcome));
     }
 
-    /// A later hook of this very filter answered what cannot be carried out.
+    /// A hook of this very filter answered what cannot be carried out: as any fault, that costs the instance.
     pub fn wrong_answer(&self, worker: &Worker, reason: &str) -> Ruling {
         let fault = Fault::WrongAnswer(reason.to_owned());
+        self.slot.borrow_mut().discard();
+        self.memory.borrow_mut().clear();
         self.rule(Err(self.faulted(worker, &fault)))
     }
 
     fn decide(&self, worker: &Worker, id: u64, view: &View, request: &mut Request) -> Result<Given, Error> {
         let remembers = self.plan.recipe.lasting && self.plan.config.limits.remembered > 0;
-        if remembers && self.plan.data.version() == self.slot.borrow().data_version() {
+        if remembers {
+            let version = self.plan.data.version();
+            if self.memory_of.replace(version) != version {
+                self.memory.borrow_mut().clear();
+            }
             let kept = self.memory.borrow().recall(view, worker.clock.now());
             if let Some(kept) = kept {
                 self.plan.metrics.remembered.one(worker.index, Remembered::Hit);
@@ -198,66 +218,56 @@ impl LocalFilter {
         call: impl FnOnce(&mut Instance<Request>) -> Result<T, Fault>,
     ) -> Result<T, Error> {
         let mut slot = self.slot.borrow_mut();
-        let (instance, data_changed) =
-            slot.instance(worker, &self.plan).map_err(|absent| self.absent(worker, &absent))?;
-        if data_changed {
-            self.memory.borrow_mut().clear();
-        }
+        let prepared = slot.instance(worker, &self.plan).map_err(|absent| self.absent(worker, &absent))?;
         self.plan.metrics.calls.one(worker.index, hook);
         let calls = self.calls.get();
         self.calls.set(calls.wrapping_add(1));
         let outcome = if calls.is_multiple_of(TIMED) {
             let begin = worker.clock.now();
-            let outcome = call(instance);
+            let outcome = call(&mut prepared.instance);
             let nanos = (worker.clock.now() - begin) * u64::from(TIMED);
             self.plan.metrics.time.add_ns(worker.index, nanos);
-            self.plan.memory_bytes.store(instance.memory_bytes() as u64, Ordering::Relaxed);
             outcome
         } else {
-            call(instance)
+            call(&mut prepared.instance)
         };
-        let recycle = instance.must_recycle();
-        outcome
-            .inspect(|_| {
-                if recycle {
-                    slot.discard()
-                }
-            })
-            .map_err(|fault| {
-                slot.discard();
-                self.faulted(worker, &fault)
-            })
+        prepared.measure();
+        if outcome.is_err() || prepared.instance.must_recycle() {
+            slot.discard();
+        }
+        outcome.map_err(|fault| self.faulted(worker, &fault))
     }
 
     fn faulted(&self, worker: &Worker, fault: &Fault) -> Error {
         self.plan.metrics.faults.one(worker.index, label(fault));
+        self.plan.note_fault(fault);
         let (filter, generation) = (&**self.plan.name(), self.plan.generation);
-        tracing::warn!(target: "weir::filter", filter, generation, %fault, "filter fault");
+        if self.may_log(worker) {
+            tracing::warn!(target: "weir::filter", filter, generation, %fault, "filter fault");
+        }
         Error::with(Failure::FilterFault, format!("filter {filter}: {}", fault.kind()))
     }
 
     fn absent(&self, worker: &Worker, absent: &Absent) -> Error {
-        let filter = &**self.plan.name();
-        let kind = match absent {
-            Absent::HeldBack => "held-back",
-            Absent::Failed(reason) => {
-                tracing::error!(target: "weir::filter", filter, reason, "no instance could be made");
-                "no-instance"
+        match absent {
+            Absent::Failed(fault) => self.faulted(worker, fault),
+            Absent::HeldBack => {
+                self.plan.metrics.faults.one(worker.index, FilterFault::Unavailable);
+                let filter = self.plan.name();
+                Error::with(Failure::FilterFault, format!("filter {filter}: held-back"))
             }
-        };
-        self.plan.metrics.faults.one(worker.index, FilterFault::Unavailable);
-        Error::with(Failure::FilterFault, format!("filter {filter}: {kind}"))
-    }
-
-    /// What config says of a fault in `on-request`, where another generation can still step in.
-    fn after_fault(self: &Rc<Self>, error: Error, ask: impl FnOnce(&Rc<Self>) -> Ruled) -> Ruled {
-        match (self.plan.config.on_fault, &self.last_good) {
-            (OnFault::LastGood, Some(other)) => ask(other),
-            _ => (Rc::clone(self), self.rule(Err::<Decision, _>(error))),
         }
     }
 
-    /// What config says of a fault later on.
+    fn may_log(&self, worker: &Worker) -> bool {
+        let second = worker.clock.now() / 1_000_000_000;
+        let (last, count) = self.logged.get();
+        let count = if last == second { count } else { 0 };
+        self.logged.set((second, count.saturating_add(1)));
+        count < LOGGED
+    }
+
+    /// What config says of a fault.
     fn rule(&self, outcome: Result<Decision, Error>) -> Ruling {
         match (outcome, self.plan.config.on_fault) {
             (Ok(decision), _) => Ruling::Decided(Given::Fresh(decision)),

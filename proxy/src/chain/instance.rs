@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use weir_runtime::Instance;
+use weir_runtime::Fault;
 
-use super::{DataSet, FilterPlan, plan::Prepared};
-use crate::{clock::Nanos, message::Request, worker::Worker};
+use super::{FilterPlan, Prepared};
+use crate::{clock::Nanos, telemetry::metrics::Hook, worker::Worker};
 
 /// Time that re-creation may take out of each second.
 const BUDGET: Nanos = 200_000_000;
@@ -34,41 +34,27 @@ pub(super) struct Slot {
 pub(super) enum Absent {
     /// Later: re-creation is held back.
     HeldBack,
-    /// It could not be made.
-    Failed(String),
+    /// It could not be made, or it broke on new data.
+    Failed(Fault),
 }
 
 impl Slot {
-    /// The instance, made if need be and allowed, with the newest data. The second value says that data
-    /// changed, so that what was remembered is void.
-    pub(super) fn instance(
-        &mut self,
-        worker: &Worker,
-        plan: &FilterPlan,
-    ) -> Result<(&mut Instance<Request>, bool), Absent> {
+    /// The instance, made if need be and allowed, with the newest data.
+    pub(super) fn instance(&mut self, worker: &Worker, plan: &FilterPlan) -> Result<&mut Prepared, Absent> {
         if self.ready.is_none() {
             self.ready = Some(self.make(worker, plan)?);
         }
-        let Some(prepared) = &mut self.ready else { return Err(Absent::HeldBack) };
-        let changed = plan.data.version() != prepared.data_version;
-        if changed && let Err(fault) = show(prepared, &plan.data, plan.name()) {
-            self.ready = None;
+        let outdated = self.ready.as_ref().is_some_and(|p| p.data_version != plan.data.version());
+        if outdated && let Err(fault) = self.show(worker, plan) {
+            self.discard();
             return Err(Absent::Failed(fault));
         }
-        match &mut self.ready {
-            Some(prepared) => Ok((&mut prepared.instance, changed)),
-            None => Err(Absent::HeldBack),
-        }
+        self.ready.as_mut().ok_or(Absent::HeldBack)
     }
 
     /// The instance faulted: it goes.
     pub(super) fn discard(&mut self) {
         self.ready = None;
-    }
-
-    /// The version of the data that the instance has seen; none without an instance.
-    pub(super) fn data_version(&self) -> u64 {
-        self.ready.as_ref().map_or(u64::MAX, |prepared| prepared.data_version)
     }
 
     fn make(&mut self, worker: &Worker, plan: &FilterPlan) -> Result<Prepared, Absent> {
@@ -87,33 +73,27 @@ impl Slot {
                 self.failures = 0;
                 Ok(prepared)
             }
-            Err(reason) => {
+            Err(fault) => {
                 let pause = PAUSE.0.saturating_mul(1 << self.failures.min(16)).min(PAUSE.1);
                 self.failures += 1;
                 self.not_before = now + pause.as_nanos() as u64;
-                Err(Absent::Failed(reason))
+                Err(Absent::Failed(fault))
             }
         }
     }
-}
 
-/// Shows an instance the data that changed. An error text of the filter keeps the data it has.
-fn show(prepared: &mut Prepared, data: &DataSet, filter: &str) -> Result<(), String> {
-    let version = data.version();
-    for entry in data.since(prepared.data_version) {
-        match prepared.instance.update(&entry.name, &entry.content) {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => {
-                tracing::warn!(
-                    filter,
-                    data = &*entry.name,
-                    reason,
-                    "new data refused; the old stay in force"
-                );
+    /// Shows the instance the data that changed. An error text of the filter keeps the data it has.
+    fn show(&mut self, worker: &Worker, plan: &FilterPlan) -> Result<(), Fault> {
+        let Some(prepared) = &mut self.ready else { return Ok(()) };
+        let version = plan.data.version();
+        for entry in plan.data.since(prepared.data_version) {
+            plan.metrics.calls.one(worker.index, Hook::Update);
+            if let Err(reason) = prepared.instance.update(&entry.name, &entry.content)? {
+                let (filter, data) = (&**plan.name(), &*entry.name);
+                tracing::warn!(filter, data, reason, "new data refused; the old stay in force");
             }
-            Err(fault) => return Err(fault.to_string()),
         }
+        prepared.data_version = version;
+        Ok(())
     }
-    prepared.data_version = version;
-    Ok(())
 }

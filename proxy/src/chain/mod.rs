@@ -11,9 +11,11 @@ mod instance;
 mod memory;
 mod plan;
 mod recipe;
+mod tally;
 
 pub use apply::{apply_to_request, apply_to_response, check_reply};
-pub use data::{DataEntry, DataSet};
-pub use filter::{Given, LocalFilter, Ruled, Ruling};
-pub use plan::{FilterPlan, Granted, PlanError, Prepare, Prepared};
+pub use data::{DATA_LARGEST, DataEntry, DataSet, read_data};
+pub use filter::{Given, LocalFilter, Ruling};
+pub use plan::{FilterPlan, Granted, LastFault, PlanError, Prepare};
 pub use recipe::{Recipe, Shown};
+pub use tally::Prepared;

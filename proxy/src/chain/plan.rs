@@ -1,15 +1,12 @@
 //! [`FilterPlan`]: a filter of one generation, prepared completely before any exchange meets it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_config::checked::{self, ClusterId};
-use weir_runtime::{HookSet, Instance, Interest, Program};
+use weir_runtime::{Artifact, Fault, HookSet, Interest, Program};
 
-use super::{DataSet, recipe::Recipe};
-use crate::{message::Request, telemetry::metrics::FilterMetrics};
+use super::{DataSet, recipe::Recipe, tally::Prepared};
+use crate::{clock::unix_ms, message::Request, telemetry::metrics::FilterMetrics};
 
 /// A filter of one generation, shared by workers.
 pub struct FilterPlan {
@@ -35,8 +32,16 @@ pub struct FilterPlan {
     pub last_good: Option<Arc<FilterPlan>>,
     program: Program<Request>,
     prepared: Mutex<Vec<Prepared>>,
-    /// Linear memory of the instance that was measured last.
-    pub memory_bytes: AtomicU64,
+    last_fault: Mutex<Option<LastFault>>,
+}
+
+/// What went wrong last in a filter.
+#[derive(Debug, Clone)]
+pub struct LastFault {
+    /// When, Unix time.
+    pub unix_ms: u64,
+    /// What.
+    pub fault: Fault,
 }
 
 impl std::fmt::Debug for FilterPlan {
@@ -56,20 +61,6 @@ pub struct Granted {
     pub route: bool,
     /// The filter may ask it.
     pub ask: bool,
-}
-
-/// An instance that is configured and has seen the data of a version.
-pub struct Prepared {
-    /// Ready for hooks.
-    pub instance: Instance<Request>,
-    /// The version of the data it has seen.
-    pub data_version: u64,
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("data_version", &self.data_version).finish_non_exhaustive()
-    }
 }
 
 /// What a plan is prepared from.
@@ -111,10 +102,11 @@ impl FilterPlan {
         let filter = Arc::clone(&from.config.name);
         let fail = |reason: String| PlanError { filter: Arc::clone(&filter), reason };
         let mut prepared = Vec::with_capacity(from.instances);
-        let (first, interest) = make(&from.program, &from.config, &from.data).map_err(&fail)?;
+        let make = || make(&from.program, &from.config, &from.data, &from.metrics);
+        let (first, interest) = make().map_err(|fault| fail(fault.to_string()))?;
         prepared.push(first);
         while prepared.len() < from.instances {
-            prepared.push(make(&from.program, &from.config, &from.data).map_err(&fail)?.0);
+            prepared.push(make().map_err(|fault| fail(fault.to_string()))?.0);
         }
         let recipe = Recipe::new(&interest.request, &interest.response, &interest.when).map_err(&fail)?;
         let clusters = grant(&from.config, &interest, &from.clusters).map_err(&fail)?;
@@ -128,9 +120,9 @@ impl FilterPlan {
             data: from.data,
             metrics: from.metrics,
             last_good: from.last_good,
-            memory_bytes: AtomicU64::new(prepared[0].instance.memory_bytes() as u64),
             program: from.program,
             prepared: Mutex::new(prepared),
+            last_fault: Mutex::default(),
             config: from.config,
         })
     }
@@ -153,7 +145,7 @@ impl FilterPlan {
             last_good: None,
             program: self.program.clone(),
             prepared: Mutex::default(),
-            memory_bytes: AtomicU64::new(self.memory_bytes.load(Ordering::Relaxed)),
+            last_fault: Mutex::new(self.last_fault()),
         })
     }
 
@@ -163,24 +155,39 @@ impl FilterPlan {
     }
 
     /// An instance: one prepared before if there is one left, else a new one.
-    pub fn instance(&self) -> Result<Prepared, String> {
+    pub fn instance(&self) -> Result<Prepared, Fault> {
         let ready = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let prepared = match ready {
-            Some(prepared) => prepared,
-            None => make(&self.program, &self.config, &self.data)?.0,
-        };
-        self.memory_bytes.store(prepared.instance.memory_bytes() as u64, Ordering::Relaxed);
-        Ok(prepared)
+        match ready {
+            Some(prepared) => Ok(prepared),
+            None => Ok(make(&self.program, &self.config, &self.data, &self.metrics)?.0),
+        }
+    }
+
+    /// Notes what went wrong, for whoever asks.
+    pub fn note_fault(&self, fault: &Fault) {
+        let noted = LastFault { unix_ms: unix_ms(), fault: fault.clone() };
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).replace(noted);
+    }
+
+    /// What went wrong last.
+    pub fn last_fault(&self) -> Option<LastFault> {
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the filter takes new data: asked of an instance of its own, so
     /// that data which break it reach no worker.
     pub fn takes_data(&self, name: &str, content: &[u8]) -> Result<(), String> {
-        let mut prepared = make(&self.program, &self.config, &self.data)?.0;
+        let made = make(&self.program, &self.config, &self.data, &self.metrics);
+        let mut prepared = made.map_err(|fault| fault.to_string())?.0;
         match prepared.instance.update(name, content) {
             Ok(accepted) => accepted,
             Err(fault) => Err(fault.to_string()),
         }
+    }
+
+    /// Its code, compiled.
+    pub fn artifact(&self) -> &Artifact {
+        self.program.artifact()
     }
 
     /// What the filter itself counts.
@@ -198,18 +205,16 @@ fn make(
     program: &Program<Request>,
     config: &checked::Filter,
     data: &DataSet,
-) -> Result<(Prepared, Interest), String> {
-    let (mut instance, interest) =
-        program.instantiate(&config.config_json).map_err(|fault| fault.to_string())?;
+    metrics: &Arc<FilterMetrics>,
+) -> Result<(Prepared, Interest), Fault> {
+    let (mut instance, interest) = program.instantiate(&config.config_json)?;
     let data_version = data.version();
     for entry in data.since(0) {
-        match instance.update(&entry.name, &entry.content) {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(format!("data {:?} refused: {reason}", &*entry.name)),
-            Err(fault) => return Err(format!("update with data {:?}: {fault}", &*entry.name)),
+        if let Err(reason) = instance.update(&entry.name, &entry.content)? {
+            return Err(Fault::Configure(format!("data {:?} refused: {reason}", &*entry.name)));
         }
     }
-    Ok((Prepared { instance, data_version }, interest))
+    Ok((Prepared::new(instance, data_version, Arc::clone(metrics)), interest))
 }
 
 fn grant(

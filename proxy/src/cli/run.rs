@@ -61,6 +61,7 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
         Endings { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let mut hangup = signal(SignalKind::hangup())?;
     let admin = admin.map(|admin| admin.serve(app)).transpose().context("admin")?;
+    tokio::spawn(app.keep_data_fresh());
     let mut watch = Watch::new();
     watch.cover(app.seen());
     if let Some(file) = announce {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock::Clock,
     http::ask::{Question, ask},
-    snapshot::{LocalState, Shared},
+    snapshot::{LocalState, Shared, Snapshot},
     telemetry::{access_log::WorkerLog, metrics::Refusal},
     worker::{Signal, Worker},
 };
@@ -45,13 +45,25 @@ pub enum Command {
     /// Serve a connection that another worker accepted.
     Serve(Handed),
     /// Send a request of the proxy's own.
-    Ask(Question, usize, oneshot::Sender<Result<weir_runtime::Answer, weir_runtime::AnswerFailure>>),
-    /// Take the newest snapshot in now, even if no exchange comes.
+    Ask(Errand),
+    /// Take the newest snapshot and the newest data of filters in now, even if no exchange comes.
     Refresh,
     /// Close everything and end when the last connection has.
     Drain,
     /// End now.
     Quit,
+}
+
+/// A request of the proxy's own.
+pub struct Errand {
+    /// What to ask.
+    pub question: Question,
+    /// Bytes of the answer's body that are taken.
+    pub most: usize,
+    /// Through whose clusters; none: those in force.
+    pub ahead: Option<Arc<Snapshot>>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<weir_runtime::Answer, weir_runtime::AnswerFailure>>,
 }
 
 /// A socket to accept on.
@@ -167,14 +179,17 @@ impl Desk {
                 let Ok(stream) = tokio::net::TcpStream::from_std(handed.stream) else { return };
                 self.serve(handed.listener, Accepted::Tcp(stream, handed.peer), handed.open);
             }
-            Command::Ask(question, most, reply) => {
+            Command::Ask(Errand { question, most, ahead, reply }) => {
                 let state = Rc::clone(&self.state);
                 spawn_local(async move {
-                    let snapshot = state.snapshot();
+                    let snapshot = match ahead {
+                        Some(next) => state.ahead(next),
+                        None => state.snapshot(),
+                    };
                     let _ = reply.send(ask(&state, &snapshot, question, most).await);
                 });
             }
-            Command::Refresh => drop(self.state.snapshot()),
+            Command::Refresh => self.state.refresh(),
             Command::Drain | Command::Quit => {}
         }
     }

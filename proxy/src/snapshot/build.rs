@@ -4,7 +4,7 @@
 //! filters with their instances, certificates - so that a reload costs what it changes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +16,7 @@ use weir_runtime::{BucketSettings, Buckets, Engine, Limits, Program, ProgramSett
 
 use super::{Alive, ListenerPlan, Renewal, Snapshot, slots::Slots};
 use crate::{
-    chain::{DataSet, FilterPlan, Prepare},
+    chain::{DataSet, FilterPlan, Prepare, read_data},
     cluster::{Cluster, Resolved},
     telemetry::metrics::{Metrics, SHARED},
     tls::{ClientTls, ServerTls, TlsError},
@@ -113,7 +113,7 @@ impl Builder {
         }
         let mut filters = Vec::with_capacity(config.filters.len());
         for filter in &config.filters {
-            match self.filter(filter, before.filter(|_| same_limits), &slots, &buckets) {
+            match self.filter(filter, before, &slots, &buckets) {
                 Ok(built) => filters.push(built),
                 Err(reason) => fail(format!("filters.{}", filter.name), reason),
             }
@@ -125,7 +125,7 @@ impl Builder {
         if !errors.is_empty() {
             return Err(errors);
         }
-        self.states.retain(|name, _| config.filters.iter().any(|filter| filter.name == *name));
+        self.settle_states(&config);
         (self.slots, self.buckets) = (slots, buckets);
         let generation = before.map_or(1, |b| b.generation + 1);
         let (config, _alive) = (Arc::new(config), Alive::new());
@@ -213,21 +213,26 @@ impl Builder {
             return Err(format!("the file's sha256 is {sha256}, config expects {}", hex(expected)));
         }
         let earlier = before.and_then(|b| b.filters.iter().find(|plan| plan.config.name == config.name));
-        let data = read_data(config, earlier)?;
+        // A filter holds on to the buckets that it found in `configure`.
         if let Some(kept) = earlier
+            && Arc::ptr_eq(buckets, &self.buckets)
             && kept.config == *config
             && *kept.sha256 == *sha256
         {
             return Ok(Arc::clone(kept));
         }
-        let artifact = self.engine.load(&bytes).map_err(|error| error.to_string())?;
-        let settings = SharedSettings { state_bytes: config.limits.state, ..SharedSettings::default() };
+        let data = first_data(config, earlier)?;
+        // The same code under another configuration is not compiled again.
+        let known = before.and_then(|b| b.filters.iter().find(|plan| *plan.sha256 == *sha256));
+        let artifact = match known {
+            Some(plan) => plan.artifact().clone(),
+            None => self.engine.load(&bytes).map_err(|error| error.to_string())?,
+        };
         let shared = Arc::clone(
             self.states
                 .entry(Arc::clone(&config.name))
-                .or_insert_with(|| Arc::new(weir_runtime::Shared::new(settings))),
+                .or_insert_with(|| Arc::new(weir_runtime::Shared::new(shared_settings(config)))),
         );
-        shared.apply(settings);
         let limits = Limits {
             time: config.limits.time,
             memory: config.limits.memory,
@@ -252,6 +257,16 @@ impl Builder {
         plan.map(Arc::new).map_err(|error| error.reason)
     }
 
+    /// Nothing of a refused configuration may reach the state that the running filters use.
+    fn settle_states(&mut self, config: &Config) {
+        self.states.retain(|name, _| config.filters.iter().any(|filter| filter.name == *name));
+        for filter in &config.filters {
+            if let Some(state) = self.states.get(&filter.name) {
+                state.apply(shared_settings(filter));
+            }
+        }
+    }
+
     fn code(&self, config: &checked::Filter) -> Result<Vec<u8>, String> {
         match &config.wasm {
             WasmSource::Builtin(name) => (self.builtins)(name)
@@ -262,27 +277,37 @@ impl Builder {
     }
 }
 
-/// Reads a filter's data files. Data from addresses come later and are kept over reloads.
-fn read_data(config: &checked::Filter, earlier: Option<&Arc<FilterPlan>>) -> Result<Arc<DataSet>, String> {
-    let kept = earlier.filter(|plan| plan.config.data == config.data).map(|plan| Arc::clone(&plan.data));
-    let same = kept.is_some();
-    let data = kept.unwrap_or_default();
-    let files: BTreeMap<_, _> = config
-        .data
-        .iter()
-        .filter_map(|(name, source)| match source {
-            DataSource::File(path) => Some((name, path)),
-            DataSource::Url { .. } => None,
-        })
-        .collect();
-    for (name, path) in files {
-        let content = read(path)?;
-        // What a running filter sees is changed by `Refresh` alone, which asks the filter first.
-        if !same {
-            data.put(name, content.into());
+/// The data that a new generation of a filter begins with: its files as they are now, and what the
+/// generation before knows of the addresses that stay. The rest is fetched by [`crate::data`].
+fn first_data(config: &checked::Filter, earlier: Option<&Arc<FilterPlan>>) -> Result<Arc<DataSet>, String> {
+    let data = DataSet::default();
+    for (name, source) in &config.data {
+        let content = match source {
+            DataSource::File(path) => Some(read_data(path)?),
+            DataSource::Url { .. } => earlier
+                .filter(|plan| plan.config.data.get(name).is_some_and(|known| is_same_place(known, source)))
+                .and_then(|plan| plan.data.content(name)),
+        };
+        if let Some(content) = content {
+            data.put(name, content);
         }
     }
-    Ok(data)
+    Ok(Arc::new(data))
+}
+
+/// Whether content comes from the same address, however often it is fetched.
+fn is_same_place(one: &DataSource, other: &DataSource) -> bool {
+    let place = |source: &DataSource| match source {
+        DataSource::File(_) => None,
+        DataSource::Url { cluster, authority, path, .. } => {
+            Some((*cluster, Arc::clone(authority), Arc::clone(path)))
+        }
+    };
+    place(one).is_some() && place(one) == place(other)
+}
+
+fn shared_settings(config: &checked::Filter) -> SharedSettings {
+    SharedSettings { state_bytes: config.limits.state, ..SharedSettings::default() }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -12,7 +12,7 @@ use weir_config::checked::{ClusterId, FilterId};
 use super::{ListenerPlan, Shared, Snapshot};
 use crate::{
     chain::LocalFilter,
-    cluster::LocalCluster,
+    cluster::{Cluster, LocalCluster},
     http::h1::DateCache,
     message::{Request, ResponseHead},
     telemetry::{access_log::WorkerLog, metrics::RouteCache},
@@ -35,8 +35,21 @@ pub struct LocalSnapshot {
 pub struct LocalListener {
     /// What all workers share.
     pub plan: Arc<ListenerPlan>,
-    /// The filters that decide, in order.
-    pub chain: Vec<Rc<LocalFilter>>,
+    /// Where its exchanges go if no filter says otherwise.
+    pub home: Option<(ClusterId, Arc<str>)>,
+    /// Shared by all generations of this listener, so that a connection that idles on an old one does not
+    /// keep old filters alive.
+    chain: Rc<RefCell<Chain>>,
+}
+
+/// The filters that decide, in order.
+pub type Chain = Rc<[Rc<LocalFilter>]>;
+
+impl LocalListener {
+    /// The filters that decide now.
+    pub fn chain(&self) -> Chain {
+        Rc::clone(&self.chain.borrow())
+    }
 }
 
 /// Heads that exchanges take turns with, so that a warm worker allocates none.
@@ -101,6 +114,16 @@ impl LocalState {
         Rc::clone(&self.current.borrow())
     }
 
+    /// The clusters of a snapshot that is not yet in force.
+    pub fn ahead(&self, next: Arc<Snapshot>) -> Rc<LocalSnapshot> {
+        Rc::new(LocalSnapshot::clusters_of(next, &self.snapshot()))
+    }
+
+    /// Takes in the newest snapshot and the newest data of its filters, though no exchange asks for them.
+    pub fn refresh(&self) {
+        self.snapshot().filters.iter().for_each(|filter| filter.warm(&self.worker));
+    }
+
     #[cold]
     fn advance(&self) {
         let next = self.shared.snapshot();
@@ -136,18 +159,7 @@ impl LocalState {
 impl LocalSnapshot {
     /// This worker's side of `shared`; what did not change is taken over from `before`.
     fn new(shared: Arc<Snapshot>, before: Option<&LocalSnapshot>, worker: &Worker) -> Self {
-        let old_clusters = before.map_or(&[][..], |b| &b.clusters);
-        let clusters: Vec<_> = shared
-            .clusters
-            .iter()
-            .enumerate()
-            .map(|(slot, cluster)| {
-                let cluster = cluster.as_ref()?;
-                let kept = old_clusters.get(slot).and_then(Option::as_ref);
-                let kept = kept.filter(|old| Arc::ptr_eq(&old.shared, cluster));
-                Some(kept.cloned().unwrap_or_else(|| Rc::new(LocalCluster::new(Arc::clone(cluster)))))
-            })
-            .collect();
+        let clusters = local_clusters(&shared, before);
         let old_filters = before.map_or(&[][..], |b| &b.filters);
         let filters: Vec<_> = shared
             .filters
@@ -165,11 +177,26 @@ impl LocalSnapshot {
             .listeners
             .iter()
             .map(|plan| {
-                let chain = plan.config.chain.iter().map(|id| Rc::clone(&filters[id.0 as usize])).collect();
-                Rc::new(LocalListener { plan: Arc::clone(plan), chain })
+                let chain: Chain =
+                    plan.config.chain.iter().map(|id| Rc::clone(&filters[id.0 as usize])).collect();
+                let known =
+                    before.and_then(|b| b.listener(&plan.config.name)).map(|old| Rc::clone(&old.chain));
+                let known = known.unwrap_or_else(|| Rc::new(RefCell::new(Rc::clone(&chain))));
+                known.replace(chain);
+                let home = plan.config.cluster.and_then(|slot| {
+                    let cluster = clusters.get(slot.0 as usize)?.as_ref()?;
+                    Some((slot, Arc::clone(cluster.shared.name())))
+                });
+                Rc::new(LocalListener { plan: Arc::clone(plan), home, chain: known })
             })
             .collect();
         Self { shared, listeners, clusters, filters }
+    }
+
+    /// A snapshot's clusters alone: to fetch what it needs before it comes into force.
+    fn clusters_of(shared: Arc<Snapshot>, before: &LocalSnapshot) -> Self {
+        let clusters = local_clusters(&shared, Some(before));
+        Self { shared, listeners: Vec::new(), clusters, filters: Vec::new() }
     }
 
     /// The listener of this name, if this configuration has it.
@@ -186,4 +213,14 @@ impl LocalSnapshot {
     pub fn filter(&self, id: FilterId) -> &Rc<LocalFilter> {
         &self.filters[id.0 as usize]
     }
+}
+
+fn local_clusters(shared: &Snapshot, before: Option<&LocalSnapshot>) -> Vec<Option<Rc<LocalCluster>>> {
+    let old = before.map_or(&[][..], |b| &b.clusters);
+    let one = |(slot, cluster): (usize, &Option<Arc<Cluster>>)| {
+        let cluster = cluster.as_ref()?;
+        let kept = old.get(slot).and_then(Option::as_ref).filter(|old| Arc::ptr_eq(&old.shared, cluster));
+        Some(kept.cloned().unwrap_or_else(|| Rc::new(LocalCluster::new(Arc::clone(cluster)))))
+    };
+    shared.clusters.iter().enumerate().map(one).collect()
 }

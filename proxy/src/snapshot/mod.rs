@@ -14,16 +14,17 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 use weir_config::checked::{self, Config};
 
 pub use build::{BuildError, Builder, Built, Builtins};
-pub use local::{Heads, LocalListener, LocalSnapshot, LocalState};
+pub use local::{Chain, Heads, LocalListener, LocalSnapshot, LocalState};
 pub use renewal::Renewal;
 
 use crate::{
     chain::FilterPlan,
     cluster::Cluster,
-    telemetry::metrics::{ListenerMetrics, Metrics},
+    telemetry::metrics::{ListenerMetrics, Metrics, SHARED},
     tls::ServerTls,
 };
 
@@ -68,6 +69,8 @@ impl std::fmt::Debug for ListenerPlan {
 pub struct Shared {
     current: ArcSwap<Snapshot>,
     generation: AtomicU64,
+    /// Told of each swap; for the one who keeps filters' data fresh.
+    pub swapped: Notify,
     /// All numbers.
     pub metrics: Arc<Metrics>,
     /// Connections that each worker has open: new ones go where there are fewest.
@@ -83,7 +86,9 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     /// With the first snapshot in force.
     pub fn new(first: Arc<Snapshot>, metrics: Arc<Metrics>, workers: usize) -> Arc<Self> {
+        tell_generations(&first);
         Arc::new(Self {
+            swapped: Notify::new(),
             generation: AtomicU64::new(first.generation),
             current: ArcSwap::new(first),
             metrics,
@@ -104,8 +109,16 @@ impl Shared {
     /// Puts a snapshot in force.
     pub fn swap(&self, next: Arc<Snapshot>) {
         let generation = next.generation;
+        tell_generations(&next);
         self.current.store(next);
         self.generation.store(generation, Ordering::Release);
+        self.swapped.notify_one();
+    }
+}
+
+fn tell_generations(snapshot: &Snapshot) {
+    for plan in &snapshot.filters {
+        plan.metrics.generation.set(SHARED, plan.generation);
     }
 }
 

@@ -3,6 +3,7 @@
 mod demo;
 mod exchange;
 mod ops;
+mod policies;
 mod stage;
 mod upstream;
 mod wire;

@@ -110,7 +110,7 @@ impl Setup {
     ///   (without "?"), `:fields` (every field as "name: value\r\n");
     /// - a fact of an earlier filter: `@auth.subject`;
     /// - what the proxy knows: `@peer.address` (IP, no port), `@peer.identity` (URI SAN), `@tls.sni`,
-    ///   `@listener`, `@request.id`, `@route.cluster` (name chosen so far);
+    ///   `@listener`, `@request.id`, `@route.cluster` (first the listener's own);
     /// - what changes each time, read with [`Request::number`](crate::Request::number): `@time.ms`,
     ///   `@random`. A filter that sees one of these is never remembered.
     pub fn request(&mut self, name: impl Into<Text>) -> Field {

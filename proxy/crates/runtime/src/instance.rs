@@ -184,6 +184,7 @@ impl<V: Values> Instance<V> {
             mem::swap(&mut self.store.data_mut().values, values);
         }
         let result = function.call(&mut self.store, arguments);
+        self.store.data_mut().meter.end();
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
@@ -201,7 +202,9 @@ impl<V: Values> Instance<V> {
         R: ComponentNamedList + Lift + 'static,
     {
         self.begin(phase)?;
-        function.call(&mut self.store, arguments).map_err(|error| self.poison(&error))
+        let result = function.call(&mut self.store, arguments);
+        self.store.data_mut().meter.end();
+        result.map_err(|error| self.poison(&error))
     }
 
     /// Every call into the guest begins here: budgets are full, and the clock runs.
@@ -264,7 +267,9 @@ fn bind<V: Values>(
     program: &Program<V>,
 ) -> Result<(Functions, Configure), Fault> {
     let linked = &program.0.linked;
-    let instance = match linked.instantiate(&mut *store) {
+    let made = linked.instantiate(&mut *store);
+    store.data_mut().meter.end();
+    let instance = match made {
         Ok(instance) => instance,
         Err(error) if error.is::<PoolConcurrencyLimitError>() => {
             return Err(Fault::NoRoom(error.to_string()));

@@ -6,13 +6,13 @@
 //! A limit is therefore exact to about two milliseconds upwards: a hook may use `time` rounded up to
 //! whole milliseconds, plus the grace, plus one tick. It is never cut short.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use wasmtime::{ResourceLimiter, Trap, UpdateDeadline};
 
 use crate::{
     fault::HostCallsUsedUp,
-    ticker::{Signal, TICK},
+    ticker::{Overdue, Signal, TICK},
 };
 
 /// Epochs before a hook is timed. Two, because the first may end at once.
@@ -61,8 +61,8 @@ pub(crate) struct Meter {
     calls_left: u32,
     /// For the call under way.
     time: Duration,
-    /// Processor time of this thread when timing began.
-    timed_from: Option<Duration>,
+    /// Processor time of this thread when the first deadline came, and word to the ticker that it goes on.
+    timed_from: Option<(Duration, Overdue)>,
 }
 
 /// Which bounds hold for a call.
@@ -98,6 +98,14 @@ impl Meter {
         self.memory_refused = false;
     }
 
+    /// The call ended.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if self.timed_from.is_some() {
+            self.timed_from = None;
+        }
+    }
+
     /// One call to the proxy.
     #[inline]
     pub(crate) fn charge(&mut self) -> wasmtime::Result<()> {
@@ -109,11 +117,10 @@ impl Meter {
     }
 
     /// A deadline passed: end the guest or give it another tick.
-    pub(crate) fn at_deadline(&mut self, signal: &Signal) -> wasmtime::Result<UpdateDeadline> {
-        signal.touch();
+    pub(crate) fn at_deadline(&mut self, signal: &Arc<Signal>) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_time();
-        let from = *self.timed_from.get_or_insert(now);
-        let used = now.saturating_sub(from);
+        let (from, _) = self.timed_from.get_or_insert_with(|| (now, Overdue::begin(signal)));
+        let used = now.saturating_sub(*from);
         if used >= self.time.max(TICK) {
             return Err(Trap::Interrupt.into());
         }

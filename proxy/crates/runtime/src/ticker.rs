@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst},
     },
     thread::{JoinHandle, Thread},
     time::{Duration, Instant},
@@ -16,8 +16,9 @@ use std::{
 /// How long one epoch lasts.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks without a call after which the thread parks. A running hook reports itself at every deadline,
-/// two ticks apart at most (see `limits`), so it is never abandoned.
+/// Ticks without a call after which the thread parks: more than the grace that a call begins with, so that
+/// its first deadline always comes. From there on the call counts as overdue, and nothing parks before it
+/// ends - not even if its thread is kept from running for a while.
 const IDLE_TICKS: u32 = 20;
 
 /// Owner of the thread; ends it when dropped.
@@ -32,8 +33,27 @@ pub(crate) struct Ticker {
 pub(crate) struct Signal {
     touched: AtomicBool,
     parked: AtomicBool,
+    /// Calls that met their first deadline and have not ended.
+    overdue: AtomicUsize,
     stop: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
+}
+
+/// A call that met its first deadline, for as long as it runs.
+pub(crate) struct Overdue(Arc<Signal>);
+
+impl Overdue {
+    pub(crate) fn begin(signal: &Arc<Signal>) -> Self {
+        signal.overdue.fetch_add(1, SeqCst);
+        signal.wake();
+        Self(Arc::clone(signal))
+    }
+}
+
+impl Drop for Overdue {
+    fn drop(&mut self) {
+        self.0.overdue.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Signal {
@@ -94,7 +114,8 @@ fn run(signal: &Signal, mut tick: impl FnMut()) {
         }
         wait_one_tick(signal);
         tick();
-        idle = if signal.touched.swap(false, SeqCst) { 0 } else { idle + 1 };
+        let busy = signal.touched.swap(false, SeqCst) || signal.overdue.load(SeqCst) > 0;
+        idle = if busy { 0 } else { idle + 1 };
     }
 }
 
@@ -125,14 +146,41 @@ mod tests {
 
     use super::*;
 
-    /// Runs the thread's loop with ticks that a test hands out one by one.
-    #[test]
-    fn it_ticks_while_hooks_are_called_then_parks_until_the_next() {
+    /// The thread's loop, and what it ticks.
+    fn ticking() -> (Arc<Signal>, mpsc::Receiver<()>, JoinHandle<()>) {
         let signal = Arc::new(Signal::default());
         let (ticked, ticks) = mpsc::channel();
         let of_thread = Arc::clone(&signal);
         let thread = std::thread::spawn(move || run(&of_thread, || _ = ticked.send(())));
         _ = signal.thread.set(thread.thread().clone());
+        (signal, ticks, thread)
+    }
+
+    fn end(signal: &Signal, thread: JoinHandle<()>) {
+        signal.stop.store(true, SeqCst);
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+
+    /// A guest that does not run for a while, right after it reported itself, is still interrupted.
+    #[test]
+    fn it_never_parks_while_a_call_is_overdue() {
+        let (signal, ticks, thread) = ticking();
+        let overdue = Overdue::begin(&signal);
+        for _ in 0..IDLE_TICKS * 3 {
+            ticks.recv().unwrap();
+        }
+        assert!(!signal.parked.load(SeqCst));
+        drop(overdue);
+        while !signal.parked.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        end(&signal, thread);
+    }
+
+    #[test]
+    fn it_ticks_while_hooks_are_called_then_parks_until_the_next() {
+        let (signal, ticks, thread) = ticking();
         for _round in 0..3 {
             signal.touch();
             ticks.recv().unwrap();
@@ -143,8 +191,6 @@ mod tests {
             assert!(after_the_last_call >= IDLE_TICKS as usize, "{after_the_last_call}");
             assert!(ticks.try_recv().is_err());
         }
-        signal.stop.store(true, SeqCst);
-        thread.thread().unpark();
-        thread.join().unwrap();
+        end(&signal, thread);
     }
 }

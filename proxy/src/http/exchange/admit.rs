@@ -32,6 +32,7 @@ impl<'w> Exchange<'w> {
         forwarded(&mut request.head, connection, listener.plan.config.forwarded);
         via(&mut request.head);
         request.connection = Some(Arc::clone(connection));
+        request.route.cluster.clone_from(&listener.home);
         listener.plan.metrics.requests_active.up(worker.index);
         Self {
             id: worker.next_exchange(),

@@ -48,8 +48,9 @@ impl Exchange<'_> {
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
         let route = &self.heads.request.route;
-        let chosen = route.cluster.as_ref().map(|(slot, _)| *slot).or(self.listener.plan.config.cluster);
-        let Some(slot) = chosen else { return Err(Failure::NoRoute.into()) };
+        let Some(slot) = route.cluster.as_ref().map(|(slot, _)| *slot) else {
+            return Err(Failure::NoRoute.into());
+        };
         let snapshot = Rc::clone(&self.snapshot);
         let Some(cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
         self.sofar.cluster = Some(slot);

@@ -19,12 +19,23 @@ use crate::{
 
 /// How often one exchange may ask.
 const QUESTIONS: u8 = 8;
+/// Time for filters before it is known where an exchange goes.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a filter's decision comes to.
 #[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
 enum Next {
-    Pass,
+    Pass(Passed),
     Ask(Question),
+}
+
+/// Whether a filter let the exchange go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    /// It did, so it hears of the response and of the end.
+    Yes,
+    /// It failed, and config says to go on as if it were not there.
+    WithoutIt,
 }
 
 impl Exchange<'_> {
@@ -35,9 +46,7 @@ impl Exchange<'_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        // The listener is taken along, since each step changes the exchange.
-        let listener = Rc::clone(&self.listener);
-        for filter in &listener.chain {
+        for filter in self.listener.chain().iter() {
             if !filter.plan.recipe.wants(&self.heads.request) {
                 continue;
             }
@@ -54,23 +63,31 @@ impl Exchange<'_> {
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
         let at = self.seats.len();
-        let mut filter = Rc::clone(filter);
-        self.seats.push(Seat { filter: Rc::clone(&filter), memo: 0, passed: false });
-        if filter.wants(HookSet::REQUEST) {
-            let (by, ruling) = filter.on_request(&self.state.worker, self.id, &mut self.heads.request);
-            self.seats[at].filter = Rc::clone(&by);
-            filter = by;
-            self.carry_out(&filter, at, ruling, body, reply, deadline).await?;
+        let mut filter = filter;
+        self.seats.push(Seat { filter: Rc::clone(filter), memo: 0, passed: false });
+        while filter.wants(HookSet::REQUEST) {
+            let ruling = filter.on_request(&self.state.worker, self.id, &mut self.heads.request);
+            match (self.carry_out(filter, at, ruling, body, reply, deadline).await, filter.last_good()) {
+                (Ok(Passed::Yes), _) => break,
+                (Ok(Passed::WithoutIt), _) => return Ok(()),
+                // The generation before decides in its place, and gets the later hooks.
+                (Err(Stop::Failed(error)), Some(other)) if error.failure == Failure::FilterFault => {
+                    self.seats[at].filter = Rc::clone(other);
+                    filter = other;
+                }
+                (Err(stop), _) => return Err(stop),
+            }
         }
+        // Whatever comes of the body: the filter hears of the end of what it let pass.
+        self.seats[at].passed = true;
         if filter.wants(HookSet::REQUEST_BODY) {
             let memo = self.seats[at].memo;
             let held = self.hold(body, filter.plan.body_limit, deadline).await?;
             let ruling =
                 filter.on_request_body(&self.state.worker, self.id, memo, &held.0, &mut self.heads.request);
             body.hold(held.0, held.1);
-            self.carry_out(&filter, at, ruling, body, reply, deadline).await?;
+            self.carry_out(filter, at, ruling, body, reply, deadline).await?;
         }
-        self.seats[at].passed = true;
         Ok(())
     }
 
@@ -83,20 +100,27 @@ impl Exchange<'_> {
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
-    ) -> Result<(), Stop> {
-        for _ in 0..=QUESTIONS {
-            let question = match self.apply(filter, at, ruling, body, reply, deadline).await? {
-                Next::Pass => return Ok(()),
+    ) -> Result<Passed, Stop> {
+        for asked in 0..=QUESTIONS {
+            let mut question = match self.apply(filter, at, ruling, body, reply, deadline).await? {
+                Next::Pass(passed) => return Ok(passed),
+                Next::Ask(_) if asked == QUESTIONS => break,
                 Next::Ask(question) => question,
             };
+            question.timeout = question.timeout.min(self.time_left());
             let memo = question.memo.clone();
             let bound = filter.plan.config.limits.answer;
             let asking = ask(self.state, &self.snapshot, question, bound);
             let answer = while_present(body, reply, asking).await?;
             ruling = filter.on_answer(&self.state.worker, self.id, &memo, answer, &mut self.heads.request);
         }
-        let name = filter.plan.name();
-        Err(Error::with(Failure::FilterAskedTooOften, format!("filter {name}")).into())
+        match filter.wrong_answer(&self.state.worker, "asks too often") {
+            Ruling::Skipped => Ok(Passed::WithoutIt),
+            _ => {
+                Err(Error::with(Failure::FilterAskedTooOften, format!("filter {}", filter.plan.name()))
+                    .into())
+            }
+        }
     }
 
     async fn apply(
@@ -113,7 +137,7 @@ impl Exchange<'_> {
         loop {
             let given = match ruling {
                 Ruling::Decided(given) => given,
-                Ruling::Skipped => return Ok(Next::Pass),
+                Ruling::Skipped => return Ok(Next::Pass(Passed::WithoutIt)),
                 Ruling::Denied(error) => return Err(error.into()),
             };
             let wrong = match &*given {
@@ -123,9 +147,9 @@ impl Exchange<'_> {
                             self.seats[at].memo = passage.memo;
                             if passage.delay_ms > 0 {
                                 deadline.set(None);
-                                while_present(body, reply, delay(passage.delay_ms)).await?;
+                                self.delay(passage.delay_ms, body, reply).await?;
                             }
-                            return Ok(Next::Pass);
+                            return Ok(Next::Pass(Passed::Yes));
                         }
                         Err(wrong) => wrong,
                     }
@@ -141,6 +165,26 @@ impl Exchange<'_> {
             };
             ruling = filter.wrong_answer(&self.state.worker, &wrong);
         }
+    }
+
+    /// Fault injection, within the exchange's own time.
+    async fn delay(&self, ms: u32, body: &mut Incoming<'_>, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        let (wished, left) = (Duration::from_millis(u64::from(ms)), self.time_left());
+        while_present(body, reply, tokio::time::sleep(wished.min(left))).await?;
+        if wished < left { Ok(()) } else { Err(Failure::ExchangeTimeout.into()) }
+    }
+
+    /// What is left of the exchange's time, as far as it is known by now.
+    fn time_left(&self) -> Duration {
+        let route = &self.heads.request.route;
+        let cluster = route.cluster.as_ref().and_then(|(slot, _)| self.snapshot.cluster(*slot));
+        let timeout = match (route.timeout_ms, cluster) {
+            (Some(ms), _) => Duration::from_millis(ms.into()),
+            (None, Some(cluster)) => cluster.shared.config.exchange_timeout,
+            (None, None) => LONGEST,
+        };
+        let gone = self.state.worker.clock.now().saturating_sub(self.begun);
+        timeout.saturating_sub(Duration::from_nanos(gone))
     }
 
     /// Reads the whole body, up to `most` bytes.
@@ -183,12 +227,6 @@ impl Answer {
             reason: reply.reason.as_str().into(),
         }
     }
-}
-
-/// Fault injection, bounded.
-async fn delay(ms: u32) {
-    const LONGEST: Duration = Duration::from_secs(300);
-    tokio::time::sleep(Duration::from_millis(u64::from(ms)).min(LONGEST)).await;
 }
 
 /// What a broken request body means.

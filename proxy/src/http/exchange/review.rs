@@ -17,7 +17,7 @@ impl Exchange<'_> {
         let mut replaced = None;
         for at in (0..self.seats.len()).rev() {
             let seat = &self.seats[at];
-            if !seat.filter.wants(HookSet::RESPONSE) {
+            if !seat.passed || !seat.filter.wants(HookSet::RESPONSE) {
                 continue;
             }
             let (filter, memo) = (Rc::clone(&seat.filter), seat.memo);

@@ -7,8 +7,8 @@ use super::{
     cells::Cells,
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
-        Attempted, CodeClass, ConnectFailure, FilterFault, Handshake, Hook, LimitHit, LocalReply, Refusal,
-        Reload, Remembered,
+        Attempted, CodeClass, ConnectFailure, DataRead, FilterFault, Handshake, Hook, LimitHit, LocalReply,
+        Refusal, Reload, Remembered,
     },
 };
 use std::sync::Arc;
@@ -126,6 +126,8 @@ scope! {
         faults: Counters<FilterFault> = "weir_filter_faults_total", "Failures of the filter.";
         remembered: Counters<Remembered> = "weir_filter_remembered_total",
             "Decisions looked up in memory, for filters that let theirs be kept.";
+        data: Counters<DataRead> = "weir_filter_data_total",
+            "Times that data of the filter were read after the start: changed files, and fetches.";
         memory: Gauge = "weir_filter_memory_bytes", "Linear memory of the filter's instances.";
         instances: Gauge = "weir_filter_instances", "Instances of the filter.";
         generation: Gauge = "weir_filter_generation", "Version of the filter in force, counted from 1 at start.";

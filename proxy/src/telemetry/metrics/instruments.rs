@@ -164,6 +164,12 @@ impl Gauge {
         self.cells.add(worker, self.cell, u64::MAX);
     }
 
+    /// Moves it by a difference, which may be negative.
+    #[inline]
+    pub fn shift(&self, worker: usize, by: i64) {
+        self.cells.add(worker, self.cell, by as u64);
+    }
+
     /// Sets this worker's share of the number; the shares are added up.
     pub fn set(&self, worker: usize, to: u64) {
         self.cells.set(worker, self.cell, to);

@@ -5,10 +5,12 @@
 use crate::error::Failure;
 
 /// A label with a fixed list of values.
-pub trait Label: Copy {
+pub trait Label: Copy + 'static {
     /// As Prometheus knows it.
     const NAME: &'static str;
-    /// All values, in the order of [`Label::position`].
+    /// All values.
+    const ALL: &'static [Self];
+    /// How they are written, in the order of [`Label::position`].
     const VALUES: &'static [&'static str];
 
     /// Where the value stands in [`Label::VALUES`].
@@ -26,6 +28,7 @@ macro_rules! label {
 
         impl Label for $label {
             const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$(Self::$value),*];
             const VALUES: &'static [&'static str] = &[$($text),*];
 
             fn position(self) -> usize {
@@ -151,6 +154,15 @@ impl LocalReply {
 
 impl Label for LocalReply {
     const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &{
+        let mut all = [Self::Filter; Failure::ALL.len() + 1];
+        let mut at = 0;
+        while at < Failure::ALL.len() {
+            all[at + 1] = Self::Failed(Failure::ALL[at]);
+            at += 1;
+        }
+        all
+    };
     const VALUES: &'static [&'static str] = &{
         let mut values = ["filter"; Failure::ALL.len() + 1];
         let mut at = 0;
@@ -214,6 +226,20 @@ label! {
         Hit "hit",
         /// The filter was called.
         Miss "miss",
+    }
+}
+
+label! {
+    /// What came of reading a filter's data again.
+    DataRead "result" {
+        /// New content is in force.
+        Applied "applied",
+        /// Nothing had changed.
+        Unchanged "unchanged",
+        /// The filter refused the new content; what it knew stays in force.
+        Refused "refused",
+        /// The content could not be had; what was known stays in force.
+        Failed "failed",
     }
 }
 

@@ -24,8 +24,8 @@ pub use custom::Custom;
 pub use families::{ClusterMetrics, FilterMetrics, ListenerMetrics, ProcessMetrics, RouteMetrics};
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
-    Attempted, CodeClass, ConnectFailure, FilterFault, Handshake, Hook, Label, LimitHit, LocalReply, Refusal,
-    Reload, Remembered,
+    Attempted, CodeClass, ConnectFailure, DataRead, FilterFault, Handshake, Hook, Label, LimitHit,
+    LocalReply, Refusal, Reload, Remembered,
 };
 pub use reference::reference;
 pub use render::CONTENT_TYPE;
