@@ -1,11 +1,11 @@
 //! Checkout: how an exchange gets a connection - a kept one, a new one, or by waiting for either within the
 //! cluster's limits.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
-    Checkout, H1Connection, LocalCluster, Picked,
-    pool::EndpointPool,
+    Checkout, Cluster, H1Connection, LocalCluster, Picked, Reuse,
+    pool::{EndpointPool, Room},
     shared::{Bound, Permit},
 };
 use crate::{
@@ -18,20 +18,37 @@ use crate::{
 /// other workers free up wake nobody here.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// How long an HTTP/2 connection may take to say goodbye before another one is closed in its place.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 impl LocalCluster {
-    /// A connection to the picked endpoint: a kept one if there is one (unless `fresh`), else a new one,
+    /// A connection to the picked endpoint that is there and serves at once. Who takes it here is spared the
+    /// weight of [`checkout`](Self::checkout), which is mostly that of connecting.
+    pub fn kept(&self, picked: &Picked<'_>, reuse: Reuse) -> Option<Checkout> {
+        let pool = self.pool(picked.index);
+        // Who comes later does not overtake those who wait.
+        let free = pool.waiting.get() == 0 || pool.may_share(&self.shared);
+        if free { pool.take(reuse) } else { None }
+    }
+
+    /// A connection to the picked endpoint: a kept one if `reuse` allows and there is one, else a new one,
     /// within the cluster's limits. The caller bounds the time of the exchange; connecting has its own.
     ///
     /// Dropped before it is ready, it leaves the queue.
-    pub async fn checkout(&self, worker: &Worker, picked: &Picked, fresh: bool) -> Result<Checkout, Error> {
+    pub async fn checkout(
+        &self,
+        worker: &Worker,
+        picked: &Picked<'_>,
+        reuse: Reuse,
+    ) -> Result<Checkout, Error> {
+        if let Some(kept) = self.kept(picked, reuse) {
+            return Ok(kept);
+        }
         let pool = self.pool(picked.index);
         let shares = pool.may_share(&self.shared);
         let mut queue = Queue { cluster: self, pool, worker, place: None };
-        // Who comes later does not overtake those who wait.
         if !shares && pool.waiting.get() > 0 {
             queue.wait().await?;
-        } else if !fresh && let Some(kept) = pool.take() {
-            return Ok(kept);
         }
         let opened = pool.opened();
         let _opening = match shares {
@@ -39,21 +56,25 @@ impl LocalCluster {
             false => None,
         };
         let permit = loop {
-            if !fresh && let Some(kept) = pool.take() {
+            if let Some(kept) = pool.take(reuse) {
                 return Ok(kept);
             }
             if shares && let Some(error) = pool.failed_since(opened) {
                 return Err(error);
             }
-            if let Some(permit) = Permit::acquire(&self.shared, Bound::Connections, worker.index) {
+            if let Some(permit) = Permit::acquire(Arc::clone(&self.shared), Bound::Connections, worker.index)
+            {
                 break permit;
             }
-            if !self.make_room() {
-                queue.wait().await?;
+            match self.make_room() {
+                Some(Room::Now) => {}
+                // One is enough, so nothing else is closed until its place is free.
+                Some(Room::Soon(closing)) => drop(tokio::time::timeout(GOODBYE, closing.done()).await),
+                None => queue.wait().await?,
             }
         };
         drop(queue);
-        let opened = pool.open(worker, &self.shared, &picked.endpoint, permit).await;
+        let opened = pool.open(worker, &self.shared, picked.endpoint, permit).await;
         let metrics = &self.shared.metrics;
         match &opened {
             Ok(_) => metrics.connections.one(worker.index),
@@ -93,8 +114,8 @@ impl LocalCluster {
     }
 
     /// The limit is reached: unused connections of this worker must not hold it.
-    fn make_room(&self) -> bool {
-        self.pools().iter().any(EndpointPool::close_one)
+    fn make_room(&self) -> Option<Room> {
+        self.pools().iter().find_map(EndpointPool::close_one)
     }
 }
 
@@ -103,7 +124,7 @@ struct Queue<'a> {
     cluster: &'a LocalCluster,
     pool: &'a EndpointPool,
     worker: &'a Worker,
-    place: Option<Permit>,
+    place: Option<Permit<&'a Cluster>>,
 }
 
 impl<'a> Queue<'a> {
@@ -127,7 +148,7 @@ impl<'a> Queue<'a> {
     }
 
     fn join(&mut self) -> Result<(), Error> {
-        let shared = &self.cluster.shared;
+        let shared: &'a Cluster = &self.cluster.shared;
         let Some(place) = Permit::acquire(shared, Bound::Pending, self.worker.index) else {
             shared.count_limit_hit(Bound::Pending, self.worker.index);
             return Err(Failure::PendingLimit.into());

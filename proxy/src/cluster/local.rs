@@ -34,12 +34,12 @@ struct Subset {
 }
 
 /// An endpoint that was chosen.
-#[derive(Debug, Clone)]
-pub struct Picked {
+#[derive(Debug, Clone, Copy)]
+pub struct Picked<'a> {
     /// Position in the cluster.
     pub index: usize,
     /// The endpoint.
-    pub endpoint: Arc<Endpoint>,
+    pub endpoint: &'a Arc<Endpoint>,
 }
 
 impl LocalCluster {
@@ -57,7 +57,7 @@ impl LocalCluster {
         labels: &Labels,
         hash: Option<u64>,
         tried: &[usize],
-    ) -> Option<Picked> {
+    ) -> Option<Picked<'_>> {
         let now = worker.clock.now();
         let mut dice = Dice(worker);
         let cluster = &*self.shared;
@@ -69,7 +69,7 @@ impl LocalCluster {
             let ask = Ask { hash, avoid: &tried };
             subset.members[subset.picker.pick(&subset.endpoints, now, &mut dice, &ask)?]
         };
-        Some(Picked { index, endpoint: Arc::clone(&cluster.endpoints[index]) })
+        Some(Picked { index, endpoint: &cluster.endpoints[index] })
     }
 
     /// The connections to the endpoint at `index`.

@@ -10,11 +10,13 @@ mod checkout;
 mod connect;
 mod endpoint;
 mod local;
+mod multiplexed;
 mod pool;
 mod shared;
 
 pub use connect::{Connected, Resolved};
 pub use endpoint::{Endpoint, Target};
 pub use local::{Labels, LocalCluster, Picked};
-pub use pool::{Checkout, H1Connection, H2Connection};
+pub use multiplexed::H2Connection;
+pub use pool::{Checkout, H1Connection, Reuse};
 pub use shared::{Bound, Cluster, Permit};

@@ -6,12 +6,11 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
     task::{Context, Waker},
     time::Duration,
 };
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use tokio::sync::{Mutex, Notify};
 use weir_config::checked::UpstreamProtocol;
 
@@ -19,10 +18,11 @@ use super::{
     Cluster,
     connect::{Connected, connect},
     endpoint::Endpoint,
+    multiplexed::{Closing, H2Connection, Multiplexed},
     shared::Permit,
 };
 use crate::{
-    clock::{Clock, Nanos},
+    clock::Nanos,
     error::{Error, Failure},
     stream::Io,
     worker::Worker,
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct EndpointPool {
     idle: RefCell<Vec<H1Connection>>,
-    shared: RefCell<Vec<Rc<H2Shared>>>,
+    shared: RefCell<Vec<Rc<Multiplexed>>>,
     /// What ALPN chose last.
     speaks_h1: Cell<bool>,
     /// One opens a connection that may turn out to be HTTP/2, the others wait for it.
@@ -65,45 +65,50 @@ pub struct H1Connection {
     /// endpoint closed it while it idled.
     pub served: u32,
     idle_since: Nanos,
-    _permit: Permit,
+    _permit: Permit<Arc<Cluster>>,
 }
 
-/// One exchange's use of an HTTP/2 connection.
-#[derive(Debug)]
-pub struct H2Connection {
-    /// Opens the stream.
-    pub send: SendRequest<Bytes>,
-    /// Another exchange has used the connection before.
-    pub kept: bool,
-    since: Nanos,
-    shared: Rc<H2Shared>,
+/// Which of the connections that are there may serve an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// All.
+    Any,
+    /// Those that exchanges share, after one took no request. An idle one may have ended just as well, and
+    /// nobody would know; of those that are shared it is known, so that all who lost one do not open one each.
+    Shared,
+    /// None.
+    Never,
 }
 
-#[derive(Debug)]
-struct H2Shared {
-    send: SendRequest<Bytes>,
-    alive: Cell<bool>,
-    streams: Cell<usize>,
-    /// When the endpoint last answered on it.
-    heard: Cell<Nanos>,
-    idle_since: Cell<Nanos>,
-    clock: Clock,
-    freed: Rc<Notify>,
-}
-
-impl Drop for H2Connection {
-    fn drop(&mut self) {
-        self.shared.streams.set(self.shared.streams.get() - 1);
-        self.shared.idle_since.set(self.shared.clock.now());
-        self.shared.freed.notify_one();
+impl Reuse {
+    /// What may serve an exchange after such a one took no request.
+    pub fn after_failure(self) -> Self {
+        match self {
+            Self::Any => Self::Shared,
+            Self::Shared | Self::Never => Self::Never,
+        }
     }
+}
+
+/// Room that a closed connection leaves.
+#[derive(Debug)]
+pub(super) enum Room {
+    /// It is there.
+    Now,
+    /// It is there when this connection has said goodbye.
+    Soon(Closing),
 }
 
 impl EndpointPool {
     /// A kept connection that can be used at once.
-    pub(super) fn take(&self) -> Option<Checkout> {
-        if let Some(connection) = self.take_shared() {
+    pub(super) fn take(&self, reuse: Reuse) -> Option<Checkout> {
+        if reuse != Reuse::Never
+            && let Some(connection) = self.take_shared()
+        {
             return Some(Checkout::H2(connection));
+        }
+        if reuse != Reuse::Any {
+            return None;
         }
         let mut cx = Context::from_waker(Waker::noop());
         let mut idle = self.idle.borrow_mut();
@@ -120,12 +125,9 @@ impl EndpointPool {
         if shared.is_empty() {
             return None;
         }
-        shared.retain(|connection| connection.alive.get());
-        let least = shared
-            .iter()
-            .filter(|c| c.streams.get() < c.send.current_max_send_streams())
-            .min_by_key(|c| c.streams.get())?;
-        Some(H2Connection::new(Rc::clone(least), true))
+        shared.retain(|connection| connection.is_alive());
+        let least = shared.iter().filter(|c| c.has_room()).min_by_key(|c| c.streams())?;
+        Some(least.lend(true))
     }
 
     /// Takes back a connection that can serve another exchange.
@@ -151,7 +153,7 @@ impl EndpointPool {
         worker: &Worker,
         cluster: &Cluster,
         endpoint: &Endpoint,
-        permit: Permit,
+        permit: Permit<Arc<Cluster>>,
     ) -> Result<Checkout, Error> {
         let timeout = cluster.config.connect_timeout;
         let opening = async {
@@ -163,9 +165,11 @@ impl EndpointPool {
                 }
                 Connected::H2(io) => {
                     self.speaks_h1.set(false);
-                    let shared = open_h2(worker, cluster, io, permit, Rc::clone(&self.freed)).await?;
-                    self.shared.borrow_mut().push(Rc::clone(&shared));
-                    Ok(Checkout::H2(H2Connection::new(shared, false)))
+                    let freed = Rc::clone(&self.freed);
+                    let shared = Multiplexed::open(worker, cluster, io, permit, freed).await?;
+                    let lent = shared.lend(false);
+                    self.shared.borrow_mut().push(shared);
+                    Ok(Checkout::H2(lent))
                 }
             }
         };
@@ -189,15 +193,15 @@ impl EndpointPool {
     }
 
     /// Closes the connection that is unused for longest, if there is one.
-    pub(super) fn close_one(&self) -> bool {
+    pub(super) fn close_one(&self) -> Option<Room> {
         let mut idle = self.idle.borrow_mut();
         if !idle.is_empty() {
             idle.remove(0);
-            return true;
+            return Some(Room::Now);
         }
         let mut shared = self.shared.borrow_mut();
-        let unused = shared.iter().position(|connection| connection.streams.get() == 0);
-        unused.map(|at| shared.remove(at)).is_some()
+        let unused = shared.iter().position(|connection| connection.streams() == 0)?;
+        Some(Room::Soon(shared.remove(unused).closing()))
     }
 
     /// Closes what idled too long, and what the endpoint closed.
@@ -206,68 +210,6 @@ impl EndpointPool {
         let outlived = |since: Nanos| u128::from(now.saturating_sub(since)) > idle_timeout.as_nanos();
         let mut cx = Context::from_waker(Waker::noop());
         self.idle.borrow_mut().retain(|c| !outlived(c.idle_since) && c.io.is_quiet(&mut cx));
-        self.shared
-            .borrow_mut()
-            .retain(|c| c.alive.get() && (c.streams.get() > 0 || !outlived(c.idle_since.get())));
+        self.shared.borrow_mut().retain(|c| c.is_alive() && (c.streams() > 0 || !outlived(c.idle_since())));
     }
-}
-
-impl H2Connection {
-    fn new(shared: Rc<H2Shared>, kept: bool) -> Self {
-        shared.streams.set(shared.streams.get() + 1);
-        Self { send: shared.send.clone(), kept, since: shared.clock.now(), shared }
-    }
-
-    /// Tells how the exchange went. A connection on which nothing was answered for as long as an exchange may
-    /// take has probably lost its endpoint, and TCP would not notice for a quarter of an hour.
-    pub fn ended(&self, failure: Option<Failure>) {
-        match failure {
-            None => self.shared.heard.set(self.shared.clock.now()),
-            Some(Failure::ExchangeTimeout) if self.shared.heard.get() < self.since => self.retire(),
-            Some(_) => {}
-        }
-    }
-
-    /// The connection is not to be used again.
-    pub fn retire(&self) {
-        self.shared.alive.set(false);
-    }
-}
-
-async fn open_h2(
-    worker: &Worker,
-    cluster: &Cluster,
-    io: Io,
-    permit: Permit,
-    freed: Rc<Notify>,
-) -> Result<Rc<H2Shared>, Error> {
-    let (send, connection) = h2::client::Builder::new()
-        .enable_push(false)
-        .max_header_list_size(u32::try_from(cluster.config.limits.head).unwrap_or(u32::MAX))
-        .initial_window_size(256 * 1024)
-        .initial_connection_window_size(2 * 1024 * 1024)
-        .handshake::<_, Bytes>(io.into_transport())
-        .await
-        .map_err(|error| Error::with(Failure::ConnectFailed, error.to_string()))?;
-    let shared = Rc::new(H2Shared {
-        send,
-        alive: Cell::new(true),
-        streams: Cell::new(0),
-        heard: Cell::new(0),
-        idle_since: Cell::new(worker.clock.now()),
-        clock: worker.clock,
-        freed,
-    });
-    // The driver must not keep the connection alive: it ends when the last handle is gone.
-    let watched = Rc::downgrade(&shared);
-    tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "HTTP/2 connection to an endpoint ended");
-        }
-        if let Some(shared) = watched.upgrade() {
-            shared.alive.set(false);
-        }
-        drop(permit);
-    });
-    Ok(shared)
 }

@@ -1,6 +1,6 @@
 //! [`Cluster`]: what all workers share of a group of endpoints.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use weir_balance::{Algorithm, Limit, Picker};
 use weir_config::checked;
@@ -97,26 +97,29 @@ pub enum Bound {
 }
 
 /// A place within a limit, given back when dropped. A gauge shows how many are taken.
+///
+/// What lives on by itself, as a connection does, holds an `Arc` of its cluster; an exchange borrows its cluster,
+/// because all workers would write that count.
 #[derive(Debug)]
-pub struct Permit {
-    cluster: Arc<Cluster>,
+pub struct Permit<C: Deref<Target = Cluster>> {
+    cluster: C,
     bound: Bound,
     worker: usize,
 }
 
-impl Permit {
+impl<C: Deref<Target = Cluster>> Permit<C> {
     /// Takes a place for the worker at this position; none = the limit is reached, which is for the caller
     /// to [count](Cluster::count_limit_hit).
-    pub fn acquire(cluster: &Arc<Cluster>, bound: Bound, worker: usize) -> Option<Self> {
+    pub fn acquire(cluster: C, bound: Bound, worker: usize) -> Option<Self> {
         if !cluster.limit(bound).try_acquire() {
             return None;
         }
         cluster.gauge(bound).up(worker);
-        Some(Self { cluster: Arc::clone(cluster), bound, worker })
+        Some(Self { cluster, bound, worker })
     }
 }
 
-impl Drop for Permit {
+impl<C: Deref<Target = Cluster>> Drop for Permit<C> {
     fn drop(&mut self) {
         self.cluster.limit(self.bound).release();
         self.cluster.gauge(self.bound).down(self.worker);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     chain::LocalFilter,
-    cluster::{Bound, Checkout, LocalCluster, Permit, Picked},
+    cluster::{Bound, Checkout, LocalCluster, Permit, Picked, Reuse},
     error::{Error, Failure},
     message::{Known, Method, Request, RequestHead, ResponseHead},
     snapshot::{LocalSnapshot, LocalState},
@@ -151,25 +151,25 @@ async fn send(
 ) -> Result<ResponseHead, Error> {
     let worker = &state.worker;
     let cluster = snapshot.cluster(question.cluster).ok_or(Failure::NoRoute)?;
-    let Some(_permit) = Permit::acquire(&cluster.shared, Bound::Requests, worker.index) else {
+    let Some(_permit) = Permit::acquire(&*cluster.shared, Bound::Requests, worker.index) else {
         cluster.shared.count_limit_hit(Bound::Requests, worker.index);
         return Err(Failure::RequestLimit.into());
     };
     let mut tried = Vec::new();
-    let mut fresh = false;
+    let mut reuse = Reuse::Any;
     loop {
-        let avoid: &[usize] = if fresh { &[] } else { &tried };
+        let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
         let picked = cluster.pick(worker, &Default::default(), None, avoid).ok_or(Failure::NoEndpoint)?;
-        let mut watch = Watch::begin(worker, &cluster.shared, &picked.endpoint);
-        let failed = match try_once(worker, cluster, &picked, fresh, question, &mut watch, &mut take).await {
+        let mut watch = Watch::begin(worker, &cluster.shared, picked.endpoint);
+        let failed = match try_once(worker, cluster, &picked, reuse, question, &mut watch, &mut take).await {
             Ok(head) => return Ok(head),
             Err(failed) => failed,
         };
         watch.stopped(failed.error.failure);
         match failed.again {
-            Again::Fresh if !fresh => fresh = true,
+            Again::Fresh if reuse != Reuse::Never => reuse = reuse.after_failure(),
             Again::Elsewhere if tried.len() < usize::from(cluster.shared.config.retries) => {
-                fresh = false;
+                reuse = Reuse::Any;
                 tried.push(picked.index);
                 cluster.shared.metrics.retries.one(worker.index);
             }
@@ -200,13 +200,13 @@ impl<E: Into<Error>> From<E> for Failed {
 async fn try_once(
     worker: &Worker,
     cluster: &LocalCluster,
-    picked: &Picked,
-    fresh: bool,
+    picked: &Picked<'_>,
+    reuse: Reuse,
     question: &Question,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
     take: &mut impl FnMut(&[u8]) -> bool,
 ) -> Result<ResponseHead, Failed> {
-    let checkout = cluster.checkout(worker, picked, fresh).await.map_err(|error| {
+    let checkout = cluster.checkout(worker, picked, reuse).await.map_err(|error| {
         let again = if error.failure.consequence().retry { Again::Elsewhere } else { Again::No };
         Failed { error, again }
     })?;
@@ -232,8 +232,7 @@ async fn try_once(
         Checkout::H2(connection) => {
             let length = (!question.body.is_empty()).then_some(question.body.len() as u64);
             let secure = cluster.shared.tls.is_some();
-            let request = h2_request(&question.head, cluster.shared.name(), secure, length);
-            let request = request.ok_or(Failure::BadRequest)?;
+            let request = h2_request(&question.head, cluster.shared.name(), secure, length)?;
             let sent = Sent::h2(&connection, request, length.is_none()).await.map_err(|error| {
                 connection.retire();
                 Failed { error: HeadError::H2(error).into_error(), again: Again::Fresh }
@@ -250,7 +249,7 @@ async fn converse(
     sent: Sent<'_>,
     question: &Question,
     kept: bool,
-    watch: &mut Watch,
+    watch: &mut Watch<'_>,
     take: &mut impl FnMut(&[u8]) -> bool,
 ) -> Result<(ResponseHead, bool), Failed> {
     let Sent { mut sink, mut source } = sent;

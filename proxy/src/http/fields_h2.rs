@@ -5,14 +5,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::message::{Fields, KnownSet};
 
-/// Fields from a header map. What is not legal is left out; the library refused it before.
-pub(super) fn fields_from_map(map: &HeaderMap) -> Fields {
+/// Fields from a header map. None if one of them is not legal: the library lets blanks pass at the ends of a
+/// value, which make a message malformed (RFC 9113 8.2.1).
+pub(super) fn fields_from_map(map: &HeaderMap) -> Option<Fields> {
     let mut fields = Fields::new();
-    push_map(&mut fields, map);
-    fields
+    push_map(&mut fields, map).then_some(fields)
 }
 
-/// Adds a header map's fields.
+/// Adds a header map's fields. False, and some are missing, if one of them is not legal: a message must not go
+/// on without it, for it may be what forbids to store the rest.
+#[must_use]
 pub(super) fn push_map(fields: &mut Fields, map: &HeaderMap) -> bool {
     map.iter().fold(true, |all, (name, value)| fields.push(name.as_str(), value.as_bytes()) && all)
 }

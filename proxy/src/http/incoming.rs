@@ -327,7 +327,10 @@ impl H2Incoming {
             }
             if self.data_ended {
                 let trailers = ready!(self.stream.poll_trailers(cx)).map_err(BodyError::H2)?;
-                self.trailers = trailers.map(|map| fields_from_map(&map));
+                if let Some(map) = trailers {
+                    let fields = fields_from_map(&map).ok_or(BodyError::Framing(BadChunk::Trailer))?;
+                    self.trailers = Some(fields);
+                }
                 self.ended = true;
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The endpoint's side of an attempt: sending the request's head, reading the response's.
 
 use std::{
+    borrow::Cow,
     future::Future,
     io,
     pin::Pin,
@@ -125,31 +126,47 @@ impl<'a> Sent<'a> {
     }
 }
 
+/// What the library bears of a path with its query.
+const LONGEST_PATH: usize = u16::MAX as usize - 1;
+
 /// The head of a request for HTTP/2. A request that names no authority (HTTP/1.0 need not) is sent to
-/// `unnamed`. None if it cannot be written so.
+/// `unnamed`.
+///
+/// A quotation mark in a query, which clients send and RFC 3986 does not know, is written as RFC 3986 wants it:
+/// the library refuses it. What it refuses beyond that is legal as well - an escape in a host - so it is not the
+/// caller who is wrong.
 pub(super) fn h2_request(
     head: &RequestHead,
     unnamed: &str,
     secure: bool,
     length: Option<u64>,
-) -> Option<http::Request<()>> {
+) -> Result<http::Request<()>, Error> {
     let scheme = if secure { Scheme::Https } else { Scheme::Http };
     let authority = if head.authority().is_empty() { unnamed } else { head.authority() };
     let mut request = http::Request::new(());
     *request.version_mut() = http::Version::HTTP_2;
-    *request.method_mut() = http::Method::from_bytes(head.method.as_str().as_bytes()).ok()?;
+    let unwritable = |what| Error::new(Failure::NotImplemented, what);
+    *request.method_mut() = http::Method::from_bytes(head.method.as_str().as_bytes())
+        .map_err(|_| unwritable("this method cannot be sent in HTTP/2"))?;
     let path = if head.path_and_query().is_empty() { "/" } else { head.path_and_query() };
+    let path = match path.contains('"') {
+        true => Cow::Owned(path.replace('"', "%22")),
+        false => Cow::Borrowed(path),
+    };
+    if path.len() > LONGEST_PATH {
+        return Err(Failure::TargetTooLong.into());
+    }
     *request.uri_mut() = http::Uri::builder()
         .scheme(scheme.as_str())
         .authority(authority)
-        .path_and_query(path)
+        .path_and_query(&*path)
         .build()
-        .ok()?;
+        .map_err(|_| unwritable("this target cannot be sent in HTTP/2"))?;
     *request.headers_mut() = map_from_fields(&head.fields, NEVER_IN_H2);
     if let Some(length) = length {
         request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
     }
-    Some(request)
+    Ok(request)
 }
 
 impl<'a> HeadSource<'a> {
@@ -167,7 +184,9 @@ impl<'a> HeadSource<'a> {
                 head.clear();
                 head.status = parts.status.as_u16();
                 head.version = Version::Http2;
-                push_map(&mut head.fields, &parts.headers);
+                if !push_map(&mut head.fields, &parts.headers) {
+                    return Poll::Ready(Err(HeadError::Bad(BadResponse::FieldValue)));
+                }
                 Poll::Ready(Ok(H1OrH2::H2(stream)))
             }
         }
@@ -250,5 +269,45 @@ impl H1Source<'_> {
                 HeadError::Silent(error)
             }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request for `target` at `authority`, written for HTTP/2.
+    fn written(authority: &str, target: &str) -> Option<Result<http::Request<()>, Failure>> {
+        let mut head = RequestHead::new();
+        let legal = head.set_authority(authority.as_bytes()) && head.set_path_and_query(target.as_bytes());
+        legal.then(|| h2_request(&head, "unnamed", false, None).map_err(|error| error.failure))
+    }
+
+    #[test]
+    fn every_legal_target_can_be_written_for_http2() {
+        let mut legal = 0;
+        for byte in (0..128u8).map(char::from) {
+            for target in [format!("/a{byte}b"), format!("/a?b{byte}c")] {
+                let Some(request) = written("host", &target) else { continue };
+                legal += 1;
+                let request = request.unwrap_or_else(|failure| panic!("{target}: {failure:?}"));
+                assert_eq!(request.uri().path_and_query().unwrap().as_str(), target.replace('"', "%22"));
+            }
+            if let Some(request) = written(&format!("a{byte}b"), "/") {
+                legal += 1;
+                assert!(request.is_ok(), "{byte}");
+            }
+        }
+        assert!(legal > 200, "{legal}");
+        for authority in ["[::1]", "[::1]:80", "127.0.0.1:65535", "host:"] {
+            assert!(written(authority, "/").unwrap().is_ok(), "{authority}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_called_malformed() {
+        assert_eq!(written("a%41", "/").unwrap().unwrap_err(), Failure::NotImplemented);
+        let long = format!("/{}", "a".repeat(LONGEST_PATH));
+        assert_eq!(written("host", &long).unwrap().unwrap_err(), Failure::TargetTooLong);
     }
 }

@@ -1,6 +1,6 @@
 //! Watch: tells the balancer and the metrics how an attempt went, exactly once.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use weir_balance::Ended;
 
@@ -14,21 +14,21 @@ use crate::{
 };
 
 /// An attempt under observation. Dropped without a word, it was given up.
-pub(in crate::http) struct Watch {
-    cluster: Arc<Cluster>,
-    endpoint: Arc<Endpoint>,
+pub(in crate::http) struct Watch<'a> {
+    cluster: &'a Cluster,
+    endpoint: &'a Endpoint,
     worker: usize,
     clock: Clock,
     begun: Nanos,
     ended: Option<Ended>,
 }
 
-impl Watch {
-    pub(in crate::http) fn begin(worker: &Worker, cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>) -> Self {
+impl<'a> Watch<'a> {
+    pub(in crate::http) fn begin(worker: &Worker, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Self {
         endpoint.load.begin();
         Self {
-            cluster: Arc::clone(cluster),
-            endpoint: Arc::clone(endpoint),
+            cluster,
+            endpoint,
             worker: worker.index,
             clock: worker.clock,
             begun: worker.clock.now(),
@@ -56,7 +56,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Watch<'_> {
     fn drop(&mut self) {
         let now = self.clock.now();
         let after = Duration::from_nanos(now.saturating_sub(self.begun));

@@ -4,7 +4,10 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Counts what is under way over all workers and refuses what is beyond the bound.
+///
+/// On cache lines of its own, as [`Load`](crate::Load) is: all workers write it, and what lies beside it they read.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct Limit {
     current: AtomicU32,
     most: AtomicU32,

@@ -20,7 +20,7 @@ use super::{
     upload::{CallerEnd, Flags, upload},
 };
 use crate::{
-    cluster::{Bound, Checkout, LocalCluster, Permit, Picked},
+    cluster::{Bound, Checkout, LocalCluster, Permit, Picked, Reuse},
     error::Failure,
     http::{
         ask::{MIRRORED, mirror},
@@ -55,7 +55,7 @@ impl Exchange<'_> {
         let Some(cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
         self.sofar.cluster = Some(slot);
         let worker = self.state.worker.index;
-        let Some(_permit) = Permit::acquire(&cluster.shared, Bound::Requests, worker) else {
+        let Some(_permit) = Permit::acquire(&*cluster.shared, Bound::Requests, worker) else {
             cluster.shared.count_limit_hit(Bound::Requests, worker);
             return Err(Failure::RequestLimit.into());
         };
@@ -97,22 +97,22 @@ impl Exchange<'_> {
         let mut left = route.retries.unwrap_or(config.retries);
         let ends = Instant::from_std(self.state.worker.clock.instant(self.begun)) + timeout;
         let mut tried = Tried::new();
-        let mut fresh = false;
+        let mut reuse = Reuse::Any;
         loop {
             let route = &self.heads.request.route;
-            let avoid: &[usize] = if fresh { &[] } else { &tried };
+            let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
             let picked = cluster.pick(&self.state.worker, &route.labels, route.hash, avoid);
             let Some(picked) = picked else { return Err(Failure::NoEndpoint.into()) };
             let failed =
-                match self.attempt(cluster, &picked, fresh, (ends, timeout), body, reply, deadline).await {
+                match self.attempt(cluster, &picked, reuse, (ends, timeout), body, reply, deadline).await {
                     Ok(()) => return Ok(()),
                     Err(failed) => failed,
                 };
             match failed.again {
-                Again::Fresh if !fresh => fresh = true,
+                Again::Fresh if reuse != Reuse::Never => reuse = reuse.after_failure(),
                 Again::Elsewhere if left > 0 => {
                     left -= 1;
-                    fresh = false;
+                    reuse = Reuse::Any;
                     tried.push(picked.index);
                     cluster.shared.metrics.retries.one(self.state.worker.index);
                 }
@@ -126,8 +126,8 @@ impl Exchange<'_> {
     async fn attempt(
         &mut self,
         cluster: &Rc<LocalCluster>,
-        picked: &Picked,
-        fresh: bool,
+        picked: &Picked<'_>,
+        reuse: Reuse,
         (ends, timeout): (Instant, Duration),
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
@@ -137,17 +137,24 @@ impl Exchange<'_> {
         if matches!(body, Incoming::Held(_)) {
             self.transfer.received.bytes.set(0);
         }
-        let mut watch = Watch::begin(&self.state.worker, &cluster.shared, &picked.endpoint);
+        let mut watch = Watch::begin(&self.state.worker, &cluster.shared, picked.endpoint);
         self.sofar.attempts = self.sofar.attempts.saturating_add(1);
-        self.sofar.endpoint = Some(Arc::clone(&picked.endpoint));
+        self.sofar.endpoint = Some(Arc::clone(picked.endpoint));
         deadline.set(Some(ends));
-        let checkout = cluster.checkout(&self.state.worker, picked, fresh);
-        let checkout = deadline.bound(while_present(body, reply, checkout)).await;
-        // Whatever it waited for in the queue, it was not this endpoint.
-        let checkout = checkout.map_err(|_| Failed::no(Failure::ExchangeTimeout))??.map_err(|error| {
-            watch.stopped(error.failure);
-            Failed::unconnected(error)
-        })?;
+        let checkout = match cluster.kept(picked, reuse) {
+            Some(kept) => kept,
+            None => {
+                // Boxed, because it is large and rare.
+                let checkout = Box::pin(cluster.checkout(&self.state.worker, picked, reuse));
+                let checkout = deadline.bound(while_present(body, reply, checkout)).await;
+                // Whatever it waited for in the queue, it was not this endpoint.
+                let checkout = checkout.map_err(|_| Failed::no(Failure::ExchangeTimeout))?;
+                checkout?.map_err(|error| {
+                    watch.stopped(error.failure);
+                    Failed::unconnected(error)
+                })?
+            }
+        };
         let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
         let (framing, length) = self.body_framing(body);
         let silence = self.listener.plan.config.limits.body_timeout;
@@ -180,16 +187,20 @@ impl Exchange<'_> {
             }
             Checkout::H2(connection) => {
                 let secure = cluster.shared.tls.is_some();
-                let Some(request) = h2_request(self.request(), cluster.shared.name(), secure, length) else {
-                    return Err(Failed::no(Failure::BadRequest));
-                };
+                let request =
+                    h2_request(self.request(), cluster.shared.name(), secure, length).map_err(Failed::no)?;
                 let sent = Sent::h2(&connection, request, body.is_over()).await.map_err(|error| {
                     connection.retire();
                     Failed::unopened(error)
                 })?;
                 let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
                 connection.ended(relayed.as_ref().err().and_then(Failed::failure));
-                relayed.map(|_| ()).map_err(|failed| self.judge(failed, connection.kept, body))
+                relayed.map(|_| ()).map_err(|failed| {
+                    if failed.again.is_fresh() {
+                        connection.retire();
+                    }
+                    self.judge(failed, connection.kept, body)
+                })
             }
         }
     }
@@ -221,7 +232,7 @@ impl Exchange<'_> {
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         mut timing: Timing<'_>,
-        watch: &mut Watch,
+        watch: &mut Watch<'_>,
     ) -> Result<bool, Failed> {
         let Sent { mut sink, source } = sent;
         let most = self.listener.plan.config.limits.body.unwrap_or(u64::MAX);
@@ -265,7 +276,7 @@ impl Exchange<'_> {
         mut source: HeadSource<'_>,
         reply: &mut Reply<'_>,
         flags: &Flags,
-        watch: &mut Watch,
+        watch: &mut Watch<'_>,
     ) -> Result<bool, Failed> {
         let found = loop {
             let found = poll_fn(|cx| {

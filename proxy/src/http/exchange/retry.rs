@@ -24,11 +24,18 @@ pub(super) enum Again {
     No,
     /// At another endpoint.
     Elsewhere,
-    /// At the same one over a new connection: the old one takes no more requests.
+    /// Over another connection: this one takes no more requests.
     Fresh,
     /// As `Fresh`, if the connection was a kept one, which may have been closed while it idled, and if it is
     /// no harm that the endpoint may have seen the request.
     FreshIfKept,
+}
+
+impl Again {
+    /// Whether the connection takes no more requests.
+    pub(super) fn is_fresh(self) -> bool {
+        matches!(self, Self::Fresh | Self::FreshIfKept)
+    }
 }
 
 impl Failed {

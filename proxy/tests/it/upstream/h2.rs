@@ -10,10 +10,10 @@ use weir_testkit::{EchoOptions, EchoOrigin, EchoProtocol, H2Answer, H2Origin, Ht
 use super::{count, endpoint, endpoints, logged, logging, reaches, reasons, settled};
 use crate::stage::{plain, weir};
 
-const H2: &str = "protocol = \"h2\"";
+pub(super) const H2: &str = "protocol = \"h2\"";
 
 /// Weir with one worker, so that it has one pool.
-async fn one_worker(origin: std::net::SocketAddr, keys: &str) -> Result<WeirProcess> {
+pub(super) async fn one_worker(origin: std::net::SocketAddr, keys: &str) -> Result<WeirProcess> {
     let more = format!("{H2}\n{keys}\n[access_log]\nto = \"stdout\"\n");
     weir(plain(origin, &more).replace("count = 2", "count = 1")).await
 }
@@ -163,24 +163,6 @@ async fn a_connection_that_fails_takes_its_streams_along_and_is_replaced() -> Re
 }
 
 #[tokio::test]
-async fn a_connection_that_went_silent_is_replaced() -> Result<()> {
-    let origin = H2Origin::start(None, |_, _| H2Answer::ok("ok")).await?;
-    let pipe = weir_testkit::FaultyPipe::start(origin.address()).await?;
-    let weir = one_worker(pipe.address(), "exchange_timeout = \"300ms\"").await?;
-    let mut client = Http1::connect(weir.address("web")?).await?;
-    assert_eq!(client.get("/").await?.status, 200);
-    pipe.set(weir_testkit::Faults { stalled: true, ..Default::default() });
-    assert_eq!(client.get("/").await?.status, 504);
-    pipe.set(weir_testkit::Faults::default());
-    weir_testkit::eventually("an answer", async || {
-        client.get("/").await.ok().filter(|told| told.status == 200)
-    })
-    .await?;
-    assert!(pipe.connections() > 1);
-    settled(&weir).await
-}
-
-#[tokio::test]
 async fn a_slow_exchange_does_not_cost_its_neighbours_their_connection() -> Result<()> {
     let origin = H2Origin::start(None, |_, head| match head.uri.path() {
         "/hang" => H2Answer::Hang,
@@ -215,6 +197,54 @@ async fn trailers_come_through() -> Result<()> {
     let told = client.request("POST", "/", &[("te", "trailers")], b"x").await?;
     assert_eq!((told.status, told.trailer("grpc-status")), (200, Some("0")));
     Ok(())
+}
+
+#[tokio::test]
+async fn a_response_goes_on_with_all_its_fields_or_not_at_all() -> Result<()> {
+    // RFC 9113 8.2.1: blanks at the ends of a value make the message malformed.
+    let blank = || "no-store ".to_owned();
+    let origin = H2Origin::start(None, move |_, head| match head.uri.path() {
+        "/head" => H2Answer::Respond {
+            status: 200,
+            fields: vec![("cache-control", blank()), ("cache-control", "max-age=60".into())],
+            body: b"secret".to_vec(),
+            trailers: Vec::new(),
+        },
+        _ => H2Answer::Respond {
+            status: 200,
+            fields: Vec::new(),
+            body: b"begun".to_vec(),
+            trailers: vec![("x-check", blank())],
+        },
+    })
+    .await?;
+    let weir = one_worker(origin.address(), "").await?;
+    let h2 = Http2::connect(weir.address("web")?).await?;
+    let mut h1 = Http1::connect(weir.address("web")?).await?;
+    for told in [h1.get("/head").await?, h2.get("/head").await?] {
+        assert_eq!(told.status, 502);
+        assert!(!told.text().contains("secret"));
+    }
+    reasons(&weir, "upstream_protocol", 2.0).await?;
+    assert!(h1.get("/trailers").await.is_err());
+    assert!(h2.get("/trailers").await.is_err());
+    reasons(&weir, "upstream_aborted", 2.0).await?;
+    settled(&weir).await
+}
+
+#[tokio::test]
+async fn a_target_is_written_as_http2_wants_it() -> Result<()> {
+    let origin = H2Origin::start(None, |_, _| H2Answer::ok("ok")).await?;
+    let weir = one_worker(origin.address(), "").await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    assert_eq!(client.get("/?q=\"a\"&b=[^|]{}`").await?.status, 200);
+    let path = origin.seen()[0].head.uri.path_and_query().map(|path| path.as_str().to_owned());
+    assert_eq!(path.as_deref(), Some("/?q=%22a%22&b=[^|]{}`"));
+    // Legal, yet not to be written: not the caller's fault.
+    client.send("GET / HTTP/1.1\r\nHost: a%41\r\n\r\n").await?;
+    assert_eq!(client.response("GET").await?.status, 501);
+    reasons(&weir, "not_implemented", 1.0).await?;
+    settled(&weir).await
 }
 
 #[tokio::test]

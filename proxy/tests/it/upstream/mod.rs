@@ -4,6 +4,7 @@ mod balance;
 mod body;
 mod broken;
 mod h2;
+mod h2_pool;
 mod limits;
 mod mirror;
 mod reuse;
