@@ -27,7 +27,7 @@ use crate::{
     data,
     listener::worker::{Command, Seed},
     reload::{Seen, files},
-    snapshot::{BuildError, Builder, Shared},
+    snapshot::{BuildError, Builder, Built, Shared},
     telemetry::{
         access_log::AccessLog,
         metrics::{Metrics, SHARED},
@@ -110,7 +110,9 @@ impl App {
         let engine = Engine::new(EngineSettings { cache: config.cache.clone(), instances })?;
         let metrics = Metrics::new(workers);
         let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, workers);
-        let snapshot = builder.build(config.clone(), None).map_err(|errors| told(&errors))?.snapshot;
+        let Built { snapshot, settled, .. } =
+            builder.build(config.clone(), None).map_err(|errors| told(&errors))?;
+        builder.settle(settled, &config);
         let mut listening = Listening::new(workers);
         let bound = listening.bind_alone(&snapshot)?;
         let access_log = AccessLog::open(&config.access_log, workers, Arc::clone(&metrics))

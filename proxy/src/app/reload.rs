@@ -89,7 +89,7 @@ impl App {
         seen.look(files(&config));
         let before = self.shared.snapshot();
         let built = control.builder.build(config.clone(), Some(&before));
-        let Built { snapshot, renewals } = built.map_err(|errors| Refused::from(&*errors))?;
+        let Built { snapshot, renewals, settled } = built.map_err(|errors| Refused::from(&*errors))?;
         let snapshot = Arc::new(snapshot);
         let news = self.new_data(&snapshot, &before)?;
         let changes = differences(&control.config, &config);
@@ -100,6 +100,7 @@ impl App {
             let bound = control.listening.bind(&snapshot);
             let bound = bound.map_err(|error| Refused { problems: vec![format!("{error:#}")] })?;
             log::set_level(config.log);
+            control.builder.settle(settled, &config);
             self.put_in_force(snapshot);
             control.listening.apply(bound, &self.workers);
             control.config = config;

@@ -44,6 +44,20 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// Changed certificates of what was taken over; to be adopted together with the snapshot.
     pub renewals: Vec<Renewal>,
+    /// For [`Builder::settle`].
+    pub settled: Settled,
+}
+
+/// What the next snapshot is built upon, once this one is in force.
+pub struct Settled {
+    slots: Slots,
+    buckets: Arc<Buckets>,
+}
+
+impl std::fmt::Debug for Settled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settled").field("slots", &self.slots).finish_non_exhaustive()
+    }
 }
 
 /// Finds the code of a built-in filter.
@@ -79,8 +93,8 @@ impl Builder {
         &self.engine
     }
 
-    /// Builds the snapshot of a configuration, taking over from `before` what did not change. Answers all
-    /// that is wrong; then nothing has changed.
+    /// Builds the snapshot of a configuration, taking over from `before` what did not change, or answers all
+    /// that is wrong. Nothing changes before [`Builder::settle`].
     pub fn build(&mut self, mut config: Config, before: Option<&Snapshot>) -> Result<Built, Vec<BuildError>> {
         let slots = self.slots.renewed(&config);
         slots.number(&mut config);
@@ -125,14 +139,19 @@ impl Builder {
         if !errors.is_empty() {
             return Err(errors);
         }
-        self.settle_states(&config);
-        (self.slots, self.buckets) = (slots, buckets);
         let generation = before.map_or(1, |b| b.generation + 1);
         let (config, _alive) = (Arc::new(config), Alive::new());
         Ok(Built {
             snapshot: Snapshot { generation, config, listeners, filters, clusters, _alive },
             renewals,
+            settled: Settled { slots, buckets },
         })
+    }
+
+    /// The snapshot that was built is in force: the next one is built upon it.
+    pub fn settle(&mut self, settled: Settled, config: &Config) {
+        (self.slots, self.buckets) = (settled.slots, settled.buckets);
+        self.settle_states(config);
     }
 
     /// The snapshot before, with the code of one filter read again. None: it is as it was.
@@ -218,6 +237,7 @@ impl Builder {
             && Arc::ptr_eq(buckets, &self.buckets)
             && kept.config == *config
             && *kept.sha256 == *sha256
+            && slots.still_hold(kept)
         {
             return Ok(Arc::clone(kept));
         }
@@ -242,7 +262,8 @@ impl Builder {
         let (name, buckets) = (Arc::clone(&config.name), Arc::clone(buckets));
         let settings = ProgramSettings { name, limits, shared, buckets };
         let program = Program::new(&self.engine, &artifact, settings).map_err(|error| error.to_string())?;
-        let last_good = earlier.filter(|_| config.on_fault == checked::OnFault::LastGood);
+        let last_good =
+            earlier.filter(|plan| config.on_fault == checked::OnFault::LastGood && slots.still_hold(plan));
         let plan = FilterPlan::prepare(Prepare {
             config: config.clone(),
             generation: earlier.map_or(1, |plan| plan.generation + 1),

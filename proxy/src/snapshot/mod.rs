@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use weir_config::checked::{self, Config};
 
-pub use build::{BuildError, Builder, Built, Builtins};
+pub use build::{BuildError, Builder, Built, Builtins, Settled};
 pub use local::{Chain, Heads, LocalListener, LocalSnapshot, LocalState};
 pub use renewal::Renewal;
 

@@ -1,11 +1,15 @@
 //! Slots: numbers for clusters that stay the same when config's order changes.
 //!
 //! Filters and listeners keep the number of a cluster; what did not change is kept over a reload with the
-//! numbers it holds. A cluster therefore keeps its slot for as long as config has it.
+//! numbers it holds. A cluster therefore keeps its slot for as long as config has it, and a slot that became free
+//! stays free: whoever still holds its number - an exchange under way, a filter to fall back to - must find
+//! nothing there, never another cluster.
 
 use std::sync::Arc;
 
 use weir_config::checked::{ClusterId, Config, DataSource};
+
+use crate::chain::FilterPlan;
 
 /// Which cluster is in which slot.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +23,8 @@ impl Slots {
         let stays = |name: &Arc<str>| config.clusters.iter().any(|cluster| cluster.name == *name);
         let mut names: Vec<_> = self.names.iter().map(|name| name.clone().filter(stays)).collect();
         for cluster in &config.clusters {
-            if names.iter().flatten().any(|name| *name == cluster.name) {
-                continue;
-            }
-            match names.iter_mut().find(|name| name.is_none()) {
-                Some(free) => *free = Some(Arc::clone(&cluster.name)),
-                None => names.push(Some(Arc::clone(&cluster.name))),
+            if !names.iter().flatten().any(|name| *name == cluster.name) {
+                names.push(Some(Arc::clone(&cluster.name)));
             }
         }
         Self { names }
@@ -39,6 +39,11 @@ impl Slots {
     pub(super) fn all(&self) -> Vec<(ClusterId, Arc<str>)> {
         let named = self.names.iter().enumerate();
         named.filter_map(|(slot, name)| Some((ClusterId(slot as u32), name.clone()?))).collect()
+    }
+
+    /// Whether every cluster that a filter named is where the filter knows it.
+    pub(super) fn still_hold(&self, plan: &FilterPlan) -> bool {
+        plan.clusters.iter().all(|granted| self.of(&granted.name) == Some(granted.id.0 as usize))
     }
 
     /// The slot of a name.
@@ -91,8 +96,8 @@ mod tests {
         let mut moved = config(&["c", "new"]);
         let second = first.renewed(&moved);
         assert_eq!(second.of("c"), kept);
-        assert_eq!(second.len(), 3);
         assert_eq!(second.of("a"), None);
+        assert_eq!(second.of("new"), Some(3), "a free slot is not given away");
         second.number(&mut moved);
         assert_eq!(moved.listeners[0].cluster, Some(ClusterId(kept.unwrap() as u32)));
     }

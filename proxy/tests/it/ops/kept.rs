@@ -95,3 +95,25 @@ async fn reloads_under_load_fail_no_request() -> Result<()> {
     assert_eq!(shown(&weir, "/filters", "changing").await?["generation"], 21);
     Ok(())
 }
+
+/// A filter names a cluster that config no longer has, and another took its place: it must not inherit the traffic.
+#[tokio::test]
+async fn a_removed_cluster_is_missed_even_if_another_comes() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let before = config(&one, &two, "v1", 1);
+    let weir = weir(before.clone()).await?;
+    assert_eq!(Http1::fetch(weir.address("web")?, "/one").await?.status, 200);
+    let other = before.replace("[clusters.one]", "[clusters.other]");
+    std::fs::write(weir.path("weir.toml"), other)?;
+    let refused = weir.admin_post("/reload", b"").await?;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(refused.text().contains("names cluster"), "{}", refused.text());
+    // What was refused has left no trace: the next change is judged against what runs.
+    std::fs::write(weir.path("weir.toml"), config(&one, &two, "v2", 1))?;
+    let applied = weir.admin_post("/reload", b"").await?;
+    assert_eq!(applied.status, 200, "{}", applied.text());
+    assert_eq!(Http1::fetch(weir.address("web")?, "/one").await?.status, 200);
+    assert_eq!(shown(&weir, "/filters", "changing").await?["generation"], 2);
+    assert_eq!((one.requests(), two.requests()), (2, 0));
+    Ok(())
+}
