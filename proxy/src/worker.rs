@@ -78,6 +78,13 @@ struct SignalState {
 }
 
 impl Signal {
+    /// One that is raised from the beginning.
+    pub fn raised() -> Self {
+        let signal = Self::default();
+        signal.raise();
+        signal
+    }
+
     /// Whether it was raised.
     pub fn is_raised(&self) -> bool {
         self.0.raised.get()

@@ -25,12 +25,13 @@ pub(super) type Bound = Vec<(Arc<str>, Arc<ListenSocket>)>;
 pub(super) struct Listening {
     sockets: Sockets,
     by_name: HashMap<Arc<str>, Arc<ListenSocket>>,
+    closed: bool,
 }
 
 impl Listening {
     /// Nowhere yet.
     pub(super) fn new(workers: usize) -> Self {
-        Self { sockets: Sockets::new(workers), by_name: HashMap::new() }
+        Self { sockets: Sockets::new(workers), by_name: HashMap::new(), closed: false }
     }
 
     /// As [`Listening::bind`], at the start: fails if another process listens on one of the addresses, which
@@ -55,7 +56,11 @@ impl Listening {
     }
 
     /// Begins accepting on what is new and stops where a listener is gone or moved.
+    /// Nowhere once it was closed: a drain overtook the reload.
     pub(super) fn apply(&mut self, bound: Bound, workers: &[mpsc::UnboundedSender<Command>]) {
+        if self.closed {
+            return;
+        }
         self.by_name.retain(|name, listening| {
             let stays = bound.iter().any(|(n, socket)| n == name && Arc::ptr_eq(socket, listening));
             if !stays {
@@ -78,8 +83,9 @@ impl Listening {
         }
     }
 
-    /// Lets go of all sockets.
+    /// Lets go of all sockets, for good.
     pub(super) fn close(&mut self) {
+        self.closed = true;
         self.by_name.clear();
     }
 

@@ -25,7 +25,10 @@ pub use reload::{Refused, Reloaded, Swapped};
 use crate::{
     clock::Clock,
     data,
-    listener::worker::{Command, Seed},
+    listener::{
+        crowd::Crowd,
+        worker::{Command, Seed},
+    },
     reload::{Seen, files},
     snapshot::{BuildError, Builder, Built, Shared},
     telemetry::{
@@ -56,6 +59,8 @@ pub struct App {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held through a whole reload: one at a time.
     control: Mutex<Control>,
+    /// Held for a moment: a drain must not wait for a reload.
+    listening: Mutex<Listening>,
     /// Held for a moment.
     status: Mutex<Status>,
     access_log: Option<AccessLog>,
@@ -69,7 +74,6 @@ pub struct App {
 /// What a reload changes.
 struct Control {
     builder: Builder,
-    listening: Listening,
     config: Config,
     /// As the process was started: what of it changed since takes a restart.
     started: Config,
@@ -119,9 +123,9 @@ impl App {
             .with_context(|| access_log_place(&config))?;
         metrics.process.config_generation.set(SHARED, snapshot.generation);
         let snapshot = Arc::new(snapshot);
-        let shared = Shared::new(Arc::clone(&snapshot), metrics, workers);
+        let shared = Shared::new(Arc::clone(&snapshot), metrics);
         let clock = Clock::start();
-        let (senders, threads) = start_workers(&shared, clock, access_log.as_ref())?;
+        let (senders, threads) = start_workers(&shared, workers, clock, access_log.as_ref())?;
         if let Err(missing) = data::first_fetch(&snapshot, None, &senders) {
             missing.iter().for_each(|reason| tracing::warn!(reason, "a filter begins without its data"));
         }
@@ -138,7 +142,8 @@ impl App {
             clock,
             workers: senders,
             threads: Mutex::new(threads),
-            control: Mutex::new(Control { builder, listening, started: config.clone(), config }),
+            control: Mutex::new(Control { builder, started: config.clone(), config }),
+            listening: Mutex::new(listening),
             status: Mutex::new(status),
             access_log,
             draining: AtomicBool::new(false),
@@ -191,9 +196,10 @@ impl App {
         self.draining.store(true, Ordering::Relaxed);
         let patience = self.shared.snapshot().config.drain;
         tracing::info!(?patience, "draining");
+        // First our end of the sockets, so that each closes as soon as its worker has emptied its backlog:
+        // whoever comes later is refused at once instead of waiting in vain.
+        self.listening().close();
         self.workers.iter().for_each(|worker| drop(worker.send(Command::Drain)));
-        // With the last holder the sockets close: callers are refused at once instead of waiting in vain.
-        self.control().listening.close();
         let ends = Instant::now() + patience;
         let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ends {
@@ -201,12 +207,18 @@ impl App {
         }
         self.quit();
         threads.drain(..).for_each(|thread| drop(thread.join()));
+        // Here, since a reload that is under way may hold on to this longer than the process lives.
+        self.access_log.iter().for_each(AccessLog::finish);
         tracing::info!("drained");
     }
 
     /// Ends the workers now, whatever is under way.
     pub fn quit(&self) {
         self.workers.iter().for_each(|worker| drop(worker.send(Command::Quit)));
+    }
+
+    fn listening(&self) -> MutexGuard<'_, Listening> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn control(&self) -> MutexGuard<'_, Control> {
@@ -220,8 +232,13 @@ impl App {
 
 type Workers = (Vec<mpsc::UnboundedSender<Command>>, Vec<JoinHandle<()>>);
 
-fn start_workers(shared: &Arc<Shared>, clock: Clock, access_log: Option<&AccessLog>) -> Result<Workers> {
-    let count = shared.connections.len();
+fn start_workers(
+    shared: &Arc<Shared>,
+    count: usize,
+    clock: Clock,
+    access_log: Option<&AccessLog>,
+) -> Result<Workers> {
+    let crowd = Crowd::new(count);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
     let mut threads = Vec::with_capacity(count);
     for (index, commands) in receivers.into_iter().enumerate() {
@@ -230,6 +247,7 @@ fn start_workers(shared: &Arc<Shared>, clock: Clock, access_log: Option<&AccessL
             clock,
             random: seed(index),
             shared: Arc::clone(shared),
+            crowd: Arc::clone(&crowd),
             access_log: access_log.map(|log| log.worker(index)),
             commands,
             colleagues: senders.clone(),

@@ -97,12 +97,12 @@ impl App {
         let same = changes.is_empty() && swapped.is_empty() && same_clusters(&before, &snapshot);
         let warnings = config.warnings.clone();
         if !same {
-            let bound = control.listening.bind(&snapshot);
+            let bound = self.listening().bind(&snapshot);
             let bound = bound.map_err(|error| Refused { problems: vec![format!("{error:#}")] })?;
             log::set_level(config.log);
             control.builder.settle(settled, &config);
             self.put_in_force(snapshot);
-            control.listening.apply(bound, &self.workers);
+            self.listening().apply(bound, &self.workers);
             control.config = config;
         }
         renewals.iter().for_each(|renewal| renewal.adopt());
@@ -142,7 +142,7 @@ impl App {
                 status.generation = *generation;
                 status.last_error = None;
                 status.restart_needed.clone_from(restart_needed);
-                status.listeners = control.listening.told();
+                status.listeners = self.listening().told();
             }
             Err(refused) => {
                 for problem in &refused.problems {

@@ -37,7 +37,10 @@ pub(super) fn run(path: &Path, announce: Option<PathBuf>, format: log::Format) -
     };
     let app = App::start(path, config, seen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(control(&app, admin, announce))?;
+    let ended = runtime.block_on(control(&app, admin, announce));
+    // A reload that is still under way has nothing left to change.
+    runtime.shutdown_background();
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,8 +82,14 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
             () = watch.changed() => {}
         }
         let reloading = Arc::clone(app);
-        // Told in the log and by the admin API.
-        let _ = tokio::task::spawn_blocking(move || reloading.reload()).await;
+        // Told in the log and by the admin API. It may wait for names and disks; whoever ends the process
+        // must not.
+        let reload = tokio::task::spawn_blocking(move || reloading.reload());
+        tokio::select! {
+            _ = reload => {}
+            () = endings.come() => break,
+            () = app.ending.notified() => break,
+        }
     }
     drain(app, &mut endings).await
 }

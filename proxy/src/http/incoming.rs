@@ -73,6 +73,8 @@ enum State {
     Chunked(Box<ChunkedDecoder>),
     UntilClose,
     Done,
+    /// The framing is: nobody knows where the body ends, so nothing of it is looked at again.
+    Broken(BadChunk),
 }
 
 /// The body of a message on an HTTP/2 stream.
@@ -175,10 +177,26 @@ impl<'a> Incoming<'a> {
             Self::H1(h1) => h1.consume(n),
             Self::H2(h2) => {
                 h2.data.advance(n);
-                // Fails only when the stream is gone, which the next poll tells.
-                let _ = h2.stream.flow_control().release_capacity(n);
+                self.release(n);
             }
             Self::Held(held) => held.at += n,
+        }
+    }
+
+    /// Takes what is there now out of an HTTP/2 frame without copying it, if it is at least so much.
+    /// [`release`](Self::release) has to follow when it was sent on.
+    pub fn take_frame(&mut self, least: usize) -> Option<Bytes> {
+        match self {
+            Self::H2(h2) if h2.data.len() >= least => Some(std::mem::take(&mut h2.data)),
+            _ => None,
+        }
+    }
+
+    /// Lets the peer send as much again as was taken and went on.
+    pub fn release(&mut self, n: usize) {
+        if let Self::H2(h2) = self {
+            // Fails only when the stream is gone, which the next poll tells.
+            let _ = h2.stream.flow_control().release_capacity(n);
         }
     }
 
@@ -247,7 +265,10 @@ impl H1Incoming<'_> {
             match self.expose() {
                 Ok(Some(more)) => return Poll::Ready(Ok(more)),
                 Ok(None) => {}
-                Err(bad) => return Poll::Ready(Err(BodyError::Framing(bad))),
+                Err(bad) => {
+                    self.state = State::Broken(bad);
+                    return Poll::Ready(Err(BodyError::Framing(bad)));
+                }
             }
             let reserve = if self.large { LARGE } else { 1 };
             let n = ready!(self.io.poll_read(cx, self.buffer, reserve)).map_err(BodyError::Io)?;
@@ -268,6 +289,7 @@ impl H1Incoming<'_> {
             let there = self.buffer.len();
             match &mut self.state {
                 State::Done => return Ok(Some(false)),
+                State::Broken(bad) => return Err(*bad),
                 _ if there == 0 => return Ok(None),
                 State::Length(left) => {
                     self.data = usize::try_from(*left).map_or(there, |left| left.min(there))

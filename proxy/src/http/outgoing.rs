@@ -152,7 +152,11 @@ impl H2Outgoing {
     }
 
     async fn flush(&mut self) -> Result<(), SendError> {
-        let mut bytes = self.gathered.split().freeze();
+        let gathered = self.gathered.split().freeze();
+        self.send(gathered).await
+    }
+
+    async fn send(&mut self, mut bytes: Bytes) -> Result<(), SendError> {
         while !bytes.is_empty() {
             let room = self.room(bytes.len()).await?;
             self.stream.send_data(bytes.split_to(room.min(bytes.len())), false).map_err(SendError::H2)?;
@@ -203,6 +207,17 @@ impl Outgoing<'_> {
             Self::H1(h1) => h1.data(data).await,
             Self::H2(h2) => h2.data(data).await,
             Self::Ended => Err(SendError::Length),
+        }
+    }
+
+    /// As [`data`](Self::data), for data that need not be copied where they go out in frames.
+    pub async fn frame(&mut self, data: Bytes) -> Result<(), SendError> {
+        match self {
+            Self::H2(h2) => {
+                h2.flush().await?;
+                h2.send(data).await
+            }
+            other => other.data(&data).await,
         }
     }
 

@@ -7,6 +7,9 @@ use super::{
     outgoing::{Outgoing, SendError},
 };
 
+/// Frames of so many bytes go on as they are; smaller ones gain more from being gathered than a copy costs.
+const WHOLE: usize = 4 * 1024;
+
 /// Which side broke off.
 #[derive(Debug)]
 pub(super) enum PumpError {
@@ -65,9 +68,14 @@ pub(super) async fn pump(
         }
         progress.bytes.set(bytes);
         progress.sinking.set(true);
-        sink.data(source.data()).await.map_err(PumpError::Sink)?;
+        if let Some(frame) = source.take_frame(WHOLE) {
+            sink.frame(frame).await.map_err(PumpError::Sink)?;
+            source.release(n);
+        } else {
+            sink.data(source.data()).await.map_err(PumpError::Sink)?;
+            source.consume(n);
+        }
         progress.sinking.set(false);
-        source.consume(n);
         progress.moved.set(true);
     }
 }

@@ -1,5 +1,6 @@
 //! Taking connections from a socket, and what to make of it when that fails.
 
+use socket2::SockRef;
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -32,6 +33,24 @@ impl WorkerSocket {
             }
             WorkerSocket::Unix(socket) => Ok(Accepted::Unix(socket.accept().await?.0)),
         }
+    }
+
+    /// Takes a connection that waits in the backlog. None: there is none. The system itself is asked, since
+    /// the reactor may not know of it yet.
+    pub fn take_waiting(&self) -> io::Result<Option<Accepted>> {
+        let accepted = match self {
+            WorkerSocket::Tcp(socket) => SockRef::from(socket).accept(),
+            WorkerSocket::Unix(socket) => SockRef::from(socket).accept(),
+        };
+        let (stream, peer) = match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            accepted => accepted?,
+        };
+        stream.set_nonblocking(true)?;
+        Ok(Some(match peer.as_socket() {
+            Some(peer) => Accepted::Tcp(TcpStream::from_std(stream.into())?, unmapped(peer)),
+            None => Accepted::Unix(UnixStream::from_std(stream.into())?),
+        }))
     }
 }
 
@@ -118,9 +137,24 @@ mod tests {
         let Accepted::Tcp(stream, peer) = worker.accept().await.unwrap() else { panic!("not TCP") };
         assert_eq!(peer, caller.local_addr().unwrap());
         assert!(stream.nodelay().unwrap());
-        let socket = socket2::SockRef::from(&stream);
+        let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), std::time::Duration::from_secs(60));
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_the_backlog_is_taken_and_then_nothing() {
+        let bound = ListenSocket::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), 1).unwrap();
+        let Address::Tcp(address) = bound.address().clone() else { panic!("not TCP") };
+        let worker = bound.for_worker(0).unwrap();
+        let callers = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        for caller in callers {
+            let taken = worker.take_waiting().unwrap();
+            let Some(Accepted::Tcp(stream, peer)) = taken else { panic!("{taken:?}") };
+            assert_eq!(peer, caller.local_addr().unwrap());
+            assert!(stream.nodelay().unwrap());
+        }
+        assert!(worker.take_waiting().unwrap().is_none());
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! One connection, from `accept` to its end: TLS if the listener has it, then the HTTP it speaks.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 
 use tokio_rustls::TlsAcceptor;
 
@@ -9,7 +9,7 @@ use crate::{
     http::{downstream_h1, downstream_h2},
     message::{ConnectionInfo, Scheme},
     snapshot::{LocalListener, LocalState},
-    stream::{Buffer, Deadline, Io, Prefixed, Raw, Transport},
+    stream::{Buffer, Deadline, Elapsed, Io, Prefixed, Raw, Transport},
     telemetry::metrics::Handshake,
     tls::server::{Settled, failed_handshake},
     worker::Waiter,
@@ -17,6 +17,9 @@ use crate::{
 
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a handshake may still take when its listener closes.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
@@ -55,7 +58,7 @@ async fn secured(
     let timeout = listener.plan.config.limits.tls_handshake_timeout;
     // Boxed: the handshake's state must not stay part of an idle connection.
     let handshake = Box::pin(TlsAcceptor::from(tls.config()).accept(raw));
-    let stream = match tokio::time::timeout(timeout, handshake).await {
+    let stream = match in_time(handshake, timeout, closing).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(listener = &*listener.plan.config.name, %error, "TLS handshake failed");
@@ -78,6 +81,29 @@ async fn secured(
         downstream_h1::serve(state, &connection, &Io::new(transport), Buffer::default(), listener, closing)
             .await;
     }
+}
+
+/// Awaits a handshake within its time. When the listener closes little of that is left: a caller who has said
+/// nothing so far may never do.
+async fn in_time<F: Future + Unpin>(
+    mut handshake: F,
+    timeout: Duration,
+    closing: &mut Waiter,
+) -> Result<F::Output, Elapsed> {
+    let mut deadline = Deadline::new();
+    deadline.set_after(timeout);
+    let mut noticed = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = Pin::new(&mut handshake).poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if !noticed && closing.poll(cx).is_ready() {
+            noticed = true;
+            deadline.set_after(FAREWELL.min(timeout));
+        }
+        deadline.poll(cx).map(|()| Err(Elapsed))
+    })
+    .await
 }
 
 /// Without TLS the first bytes tell what is spoken.

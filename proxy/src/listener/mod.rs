@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod connection;
+pub mod crowd;
 pub mod socket;
 pub mod sockets;
 pub mod worker;

@@ -18,7 +18,7 @@ use std::{
 use weir_config::checked::Address;
 
 /// Connections that the kernel keeps until they are accepted; it lowers this to `net.core.somaxconn`.
-const BACKLOG: i32 = 4_096;
+pub(super) const BACKLOG: i32 = 4_096;
 
 /// A caller that vanished is noticed after 60 + 4 * 15 s of silence.
 const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);

@@ -21,13 +21,17 @@ use tokio::{
 use super::{
     accept::{AcceptFault, Accepted, WorkerSocket},
     connection,
-    socket::ListenSocket,
+    crowd::{Crowd, Place},
+    socket::{BACKLOG, ListenSocket},
 };
 use crate::{
     clock::Clock,
     http::ask::{Question, ask},
     snapshot::{LocalState, Shared, Snapshot},
-    telemetry::{access_log::WorkerLog, metrics::Refusal},
+    telemetry::{
+        access_log::WorkerLog,
+        metrics::{ListenerMetrics, Refusal},
+    },
     worker::{Signal, Worker},
 };
 
@@ -81,7 +85,13 @@ pub struct Handed {
     listener: Arc<str>,
     stream: std::net::TcpStream,
     peer: SocketAddr,
-    open: Open,
+    places: Places,
+}
+
+/// What a connection takes up as long as it lives.
+struct Places {
+    _of_listener: Open,
+    of_worker: Place,
 }
 
 /// Counts a connection of a listener as long as it lives.
@@ -103,6 +113,8 @@ pub struct Seed {
     pub random: u64,
     /// What all threads share.
     pub shared: Arc<Shared>,
+    /// How busy its colleagues are.
+    pub crowd: Arc<Crowd>,
     /// Its end of the access log.
     pub access_log: Option<WorkerLog>,
     /// What it is told.
@@ -130,12 +142,12 @@ impl Seed {
             state,
             closing: RefCell::default(),
             colleagues: self.colleagues,
-            connections: Rc::new(()),
+            crowd: self.crowd,
         });
         let mut tend = tokio::time::interval(TEND);
         tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut draining = false;
-        while !(draining && Rc::strong_count(&desk.connections) == 1) {
+        while !(draining && desk.crowd.is_over(self.index)) {
             let patience = if draining { Duration::from_millis(20) } else { TEND };
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -162,8 +174,7 @@ struct Desk {
     /// For each listener, what is raised when it closes.
     closing: RefCell<HashMap<Arc<str>, Signal>>,
     colleagues: Vec<mpsc::UnboundedSender<Command>>,
-    /// One count for each connection.
-    connections: Rc<()>,
+    crowd: Arc<Crowd>,
 }
 
 impl Desk {
@@ -177,7 +188,7 @@ impl Desk {
             }
             Command::Serve(handed) => {
                 let Ok(stream) = tokio::net::TcpStream::from_std(handed.stream) else { return };
-                self.serve(handed.listener, Accepted::Tcp(stream, handed.peer), handed.open);
+                self.serve(handed.listener, Accepted::Tcp(stream, handed.peer), handed.places);
             }
             Command::Ask(Errand { question, most, ahead, reply }) => {
                 let state = Rc::clone(&self.state);
@@ -195,20 +206,41 @@ impl Desk {
     }
 
     fn listen(self: &Rc<Self>, listen: Listen) {
-        let socket = match listen.socket.for_worker(self.state.worker.index) {
+        let Listen { name, socket, open } = listen;
+        // The worker's own end of it: the others' must not stay open with this one.
+        let own = socket.for_worker(self.state.worker.index);
+        drop(socket);
+        let socket = match own {
             Ok(socket) => socket,
-            Err(error) => {
-                return tracing::error!(listener = &*listen.name, %error, "a worker cannot accept");
-            }
+            Err(error) => return tracing::error!(listener = &*name, %error, "a worker cannot accept"),
         };
         let signal = Signal::default();
-        if let Some(before) = self.closing.borrow_mut().insert(Arc::clone(&listen.name), signal.clone()) {
+        if let Some(before) = self.closing.borrow_mut().insert(Arc::clone(&name), signal.clone()) {
             before.raise();
         }
-        spawn_local(Rc::clone(self).accept(listen, socket, signal));
+        let accepting = self.crowd.accept();
+        let desk = Rc::clone(self);
+        spawn_local(async move {
+            desk.accept(&name, &socket, &open, &signal).await;
+            // Whoever is through with the handshake would be reset with the socket.
+            for _ in 0..BACKLOG {
+                match socket.take_waiting() {
+                    Ok(Some(accepted)) => desk.place(&name, &open, accepted),
+                    Err(error) if AcceptFault::of(&error) == AcceptFault::Transient => {}
+                    Ok(None) | Err(_) => break,
+                }
+            }
+            drop((socket, accepting));
+        });
     }
 
-    async fn accept(self: Rc<Self>, listen: Listen, socket: WorkerSocket, closing: Signal) {
+    async fn accept(
+        self: &Rc<Self>,
+        name: &Arc<str>,
+        socket: &WorkerSocket,
+        open: &Arc<AtomicUsize>,
+        closing: &Signal,
+    ) {
         let mut closed = closing.waiter();
         loop {
             let accepted = tokio::select! {
@@ -217,16 +249,16 @@ impl Desk {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok(accepted) => self.place(&listen, accepted),
+                Ok(accepted) => self.place(name, open, accepted),
                 Err(error) => match AcceptFault::of(&error) {
                     AcceptFault::Transient => {}
                     AcceptFault::Exhausted => {
-                        tracing::warn!(listener = &*listen.name, %error, "accepting pauses");
-                        self.refused(&listen.name, Refusal::Exhausted);
+                        tracing::warn!(listener = &**name, %error, "accepting pauses");
+                        self.refused(name, Refusal::Exhausted);
                         tokio::time::sleep(PAUSE).await;
                     }
                     AcceptFault::Fatal => {
-                        tracing::error!(listener = &*listen.name, %error, "accepting ends");
+                        tracing::error!(listener = &**name, %error, "accepting ends");
                         return;
                     }
                 },
@@ -235,59 +267,43 @@ impl Desk {
     }
 
     /// Finds the worker for a new connection, or refuses it.
-    fn place(self: &Rc<Self>, listen: &Listen, accepted: Accepted) {
+    fn place(self: &Rc<Self>, name: &Arc<str>, open: &Arc<AtomicUsize>, accepted: Accepted) {
         let snapshot = self.state.snapshot();
-        let Some(listener) = snapshot.listener(&listen.name) else { return };
-        let open = listen.open.fetch_add(1, Ordering::Relaxed);
-        let counted = Open(Arc::clone(&listen.open));
-        if open >= listener.plan.config.limits.connections {
-            return self.refused(&listen.name, Refusal::Limit);
+        let Some(listener) = snapshot.listener(name) else { return };
+        let before = open.fetch_add(1, Ordering::Relaxed);
+        let of_listener = Open(Arc::clone(open));
+        if before >= listener.plan.config.limits.connections {
+            return self.refused(name, Refusal::Limit);
         }
         let me = self.state.worker.index;
-        let Some(other) = self.less_busy() else {
-            return self.serve(Arc::clone(&listen.name), accepted, counted);
+        let of_worker = match accepted {
+            Accepted::Tcp(..) => self.crowd.place(me),
+            // All workers accept from the one socket: whoever has time does.
+            Accepted::Unix(_) => self.crowd.place_at(me),
         };
+        let other = of_worker.worker;
+        let places = Places { _of_listener: of_listener, of_worker };
         match accepted {
-            Accepted::Tcp(stream, peer) => {
+            Accepted::Tcp(stream, peer) if other != me => {
                 let Ok(stream) = stream.into_std() else { return };
-                let handed = Handed { listener: Arc::clone(&listen.name), stream, peer, open: counted };
-                // The colleague counts it from now on, so that a burst is not sent to one worker.
+                let handed = Handed { listener: Arc::clone(name), stream, peer, places };
                 let _ = self.colleagues[other].send(Command::Serve(handed));
             }
-            unix => {
-                debug_assert!(me < self.colleagues.len());
-                self.serve(Arc::clone(&listen.name), unix, counted);
-            }
+            mine => self.serve(Arc::clone(name), mine, places),
         }
     }
 
-    /// A worker with clearly fewer connections. Few connections are evened out exactly: they may be
-    /// HTTP/2 ones that live long.
-    fn less_busy(&self) -> Option<usize> {
-        let counts = &self.state.shared.connections;
-        let mine = counts[self.state.worker.index].load(Ordering::Relaxed);
-        let (least, index) = counts.iter().enumerate().map(|(i, c)| (c.load(Ordering::Relaxed), i)).min()?;
-        (mine > least + least / 8).then_some(index).filter(|&index| index != self.state.worker.index)
-    }
-
-    fn serve(self: &Rc<Self>, name: Arc<str>, accepted: Accepted, open: Open) {
+    fn serve(self: &Rc<Self>, name: Arc<str>, accepted: Accepted, places: Places) {
         let snapshot = self.state.snapshot();
         let Some(listener) = snapshot.listener(&name) else { return };
-        let Some(closing) = self.closing.borrow().get(&name).map(Signal::waiter) else {
-            return self.refused(&name, Refusal::Draining);
-        };
+        // Accepted before the listener closed, it is served to the end, and no longer.
+        let closing = self.closing.borrow().get(&name).map_or_else(Signal::raised, Signal::clone).waiter();
         let listener = Rc::clone(listener);
-        let worker = self.state.worker.index;
-        let metrics = Arc::clone(&listener.plan.metrics);
-        metrics.connections.one(worker);
-        metrics.connections_active.up(worker);
-        self.state.shared.connections[worker].fetch_add(1, Ordering::Relaxed);
-        let (state, count) = (Rc::clone(&self.state), Rc::clone(&self.connections));
+        let active = Active::new(&listener.plan.metrics, places.of_worker.worker);
+        let state = Rc::clone(&self.state);
         spawn_local(async move {
             connection::serve(&state, listener, accepted, closing).await;
-            state.shared.connections[worker].fetch_sub(1, Ordering::Relaxed);
-            metrics.connections_active.down(worker);
-            drop((open, count));
+            drop((places, active));
         });
     }
 
@@ -295,5 +311,22 @@ impl Desk {
         if let Some(listener) = self.state.snapshot().listener(name) {
             listener.plan.metrics.refused.one(self.state.worker.index, why);
         }
+    }
+}
+
+/// Counts a connection that is served, in the listener's metrics. Lowered in whatever way its task ends.
+struct Active(Arc<ListenerMetrics>, usize);
+
+impl Active {
+    fn new(metrics: &Arc<ListenerMetrics>, worker: usize) -> Self {
+        metrics.connections.one(worker);
+        metrics.connections_active.up(worker);
+        Self(Arc::clone(metrics), worker)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.connections_active.down(self.1);
     }
 }

@@ -73,8 +73,6 @@ pub struct Shared {
     pub swapped: Notify,
     /// All numbers.
     pub metrics: Arc<Metrics>,
-    /// Connections that each worker has open: new ones go where there are fewest.
-    pub connections: Vec<AtomicU64>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -85,14 +83,13 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     /// With the first snapshot in force.
-    pub fn new(first: Arc<Snapshot>, metrics: Arc<Metrics>, workers: usize) -> Arc<Self> {
+    pub fn new(first: Arc<Snapshot>, metrics: Arc<Metrics>) -> Arc<Self> {
         tell_generations(&first);
         Arc::new(Self {
             swapped: Notify::new(),
             generation: AtomicU64::new(first.generation),
             current: ArcSwap::new(first),
             metrics,
-            connections: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         })
     }
 

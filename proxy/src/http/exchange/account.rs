@@ -30,8 +30,6 @@ impl Drop for Exchange<'_> {
         if self.state.access_log.is_some() {
             self.write_down(total);
         }
-        let heads = std::mem::take(&mut self.heads);
-        self.state.give_heads(heads);
     }
 }
 

@@ -17,7 +17,7 @@ impl<'w> Exchange<'w> {
         connection: &Arc<ConnectionInfo>,
         listener: Rc<LocalListener>,
         snapshot: Rc<LocalSnapshot>,
-        mut heads: Box<Heads>,
+        heads: &'w mut Heads,
         transfer: &'w Transfer,
     ) -> Self {
         let worker = &state.worker;

@@ -42,7 +42,7 @@ impl Exchange<'_> {
         };
         let body = match reviewed {
             Ok(None) => answer,
-            Ok(Some(replaced)) => replaced.body,
+            Ok(Some(replaced)) => self.answered_by(replaced),
             Err(stop) => match self.local_head(stop) {
                 Some(body) => body,
                 None => return reply.abort(),
@@ -64,9 +64,7 @@ impl Exchange<'_> {
         match stop {
             Stop::Answer(answer) => {
                 answer.fill(&mut self.heads.response);
-                let Answer { by, body, reason, .. } = answer;
-                self.sofar.local = Some(Local::Filter(by, reason));
-                Some(body)
+                Some(self.answered_by(answer))
             }
             Stop::Failed(error) => {
                 let status = error.failure.consequence().status;
@@ -81,10 +79,16 @@ impl Exchange<'_> {
         }
     }
 
-    /// A filter replaced the response that an endpoint gave.
-    pub(super) async fn send_answer(&mut self, answer: Answer, reply: &mut Reply<'_>) -> Result<(), Stop> {
+    /// Writes down whose answer it is that goes out, and gives its body.
+    fn answered_by(&mut self, answer: Answer) -> Vec<u8> {
         let Answer { by, body, reason, .. } = answer;
         self.sofar.local = Some(Local::Filter(by, reason));
+        body
+    }
+
+    /// A filter replaced the response that an endpoint gave.
+    pub(super) async fn send_answer(&mut self, answer: Answer, reply: &mut Reply<'_>) -> Result<(), Stop> {
+        let body = self.answered_by(answer);
         self.send_local(&body, reply).await.map_err(|_| Failure::DownstreamAborted.into())
     }
 

@@ -49,7 +49,7 @@ pub struct Exchange<'w> {
     /// Its number in hooks.
     id: u64,
     begun: Nanos,
-    heads: Box<Heads>,
+    heads: &'w mut Heads,
     seats: Seats,
     sofar: SoFar,
     /// Outside of the exchange, so that both sides of an attempt can write to it.
@@ -152,24 +152,27 @@ pub async fn run(
     connection: &Arc<ConnectionInfo>,
     listener: Rc<LocalListener>,
     snapshot: Rc<LocalSnapshot>,
-    heads: Box<Heads>,
+    mut heads: Box<Heads>,
     body: &mut Incoming<'_>,
     reply: &mut Reply<'_>,
     deadline: &mut Deadline,
 ) -> Ending {
     let transfer = Transfer::default();
-    let mut exchange = Exchange::admit(state, connection, listener, snapshot, heads, &transfer);
+    let mut exchange = Exchange::admit(state, connection, listener, snapshot, &mut heads, &transfer);
     match exchange.carry(body, reply, deadline).await {
         Ok(()) => {}
         Err(stop) if reply.begun() => exchange.break_off(stop, reply),
         Err(stop) => exchange.answer_locally(stop, reply, deadline).await,
     }
     exchange.sofar.ended = true;
-    match exchange.sofar.aborted {
+    let ending = match exchange.sofar.aborted {
         None => Ending::Whole,
         Some(failure) if failure.is_callers() => Ending::Abandoned,
         Some(_) => Ending::Broken,
-    }
+    };
+    drop(exchange);
+    state.give_heads(heads);
+    ending
 }
 
 impl Exchange<'_> {

@@ -34,7 +34,7 @@ const QUEUE_MAX: usize = 1 << 20;
 pub struct AccessLog {
     shared: Arc<Shared>,
     thread: Thread,
-    join: Option<JoinHandle<()>>,
+    join: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What workers and the writing thread have in common.
@@ -82,7 +82,7 @@ impl AccessLog {
         });
         let writer = Writer::new(shared.clone(), output);
         let join = thread::Builder::new().name("access-log".into()).spawn(move || writer.run())?;
-        Ok(AccessLog { shared, thread: join.thread().clone(), join: Some(join) })
+        Ok(AccessLog { shared, thread: join.thread().clone(), join: Mutex::new(Some(join)) })
     }
 
     /// A worker's own end of the log.
@@ -102,15 +102,20 @@ impl AccessLog {
         self.shared.reopen.store(true, SeqCst);
         self.thread.unpark();
     }
+
+    /// Writes out what is queued. What is logged later is not written any more.
+    pub fn finish(&self) {
+        self.shared.stop.store(true, SeqCst);
+        self.thread.unpark();
+        if let Some(thread) = self.join.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
-        self.thread.unpark();
-        if let Some(thread) = self.join.take() {
-            let _ = thread.join();
-        }
+        self.finish();
     }
 }
 

@@ -77,8 +77,6 @@ label! {
         Limit "limit",
         /// The process has no more descriptors or memory for sockets.
         Exhausted "exhausted",
-        /// The proxy goes down.
-        Draining "draining",
     }
 }
 

@@ -5,7 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::Result;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use weir_testkit::{EchoOrigin, Http1, Http2, Script, ScriptedOrigin, Stream, within};
+use weir_testkit::{
+    EchoOptions, EchoOrigin, EchoProtocol, Http1, Http2, Script, ScriptedOrigin, Stream, within,
+};
 
 use crate::stage::{plain, weir};
 
@@ -125,5 +127,32 @@ async fn both_directions_move_at_once() -> Result<()> {
     assert_eq!(client.wire().exactly(7).await?, b"2\r\nef\r\n");
     client.send("0\r\n\r\n").await?;
     assert_eq!(client.wire().exactly(5).await?, b"0\r\n\r\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn frames_of_all_sizes_come_through_http2_on_both_sides() -> Result<()> {
+    let options = EchoOptions { protocol: EchoProtocol::H2, ..EchoOptions::default() };
+    let origin = EchoOrigin::start_with(options).await?;
+    let weir = weir(plain(origin.address(), "").replace("}]", "}]\nprotocol = \"h2\"")).await?;
+    let client = Http2::connect(weir.address("web")?).await?;
+    // More than the windows of all three connections, in pieces around the size at which copying ends.
+    let sizes = [1, 100, 4095, 4096, 4097, 16_384, 60_000];
+    let pieces: Vec<Vec<u8>> = (0..200).map(|n| vec![n as u8; sizes[n % sizes.len()]]).collect();
+    let sent = pieces.concat();
+    let (mut upload, head) = client.open("POST", "/echo", &[], false).await?.split();
+    for piece in pieces {
+        // Kept by the client until a window has room.
+        upload.send_data(piece.into(), false)?;
+    }
+    upload.send_data(Vec::new().into(), true)?;
+    let mut answer = within("the head", head).await??.into_body();
+    let mut got = Vec::new();
+    while let Some(piece) = within("a piece", answer.data()).await? {
+        let piece = piece?;
+        answer.flow_control().release_capacity(piece.len())?;
+        got.extend_from_slice(&piece);
+    }
+    assert!(got == sent, "{} bytes of {}", got.len(), sent.len());
     Ok(())
 }

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Result, ensure};
 use tokio::{net::TcpStream, sync::Notify};
 use weir_testkit::{
-    EchoOrigin, Http1, Http2, RawH2, Script, ScriptedOrigin, Signal, Stream, WeirProcess, eventually,
+    Ca, EchoOrigin, Http1, Http2, Launch, RawH2, Script, ScriptedOrigin, Signal, Stream, WeirProcess,
+    eventually, within,
 };
 
-use super::{LOGGED, all_logged};
-use crate::stage::{plain, weir};
+use super::{LOGGED, all_logged, metric_is, with};
+use crate::stage::{WEIR, plain, weir};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -95,7 +96,7 @@ async fn a_request_that_comes_with_the_signal_is_still_served() -> Result<()> {
     let mut weir = weir(plain(origin.address(), LOGGED)).await?;
     let mut client = Http1::connect(weir.address("web")?).await?;
     client.send("GET / HTTP/1.1\r\nHo").await?;
-    super::metric_is(&weir, "weir_connections_active{listener=\"web\"}", 1.0).await?;
+    metric_is(&weir, "weir_connections_active{listener=\"web\"}", 1.0).await?;
     weir.signal(Signal::TERM)?;
     closed(&weir).await?;
     client.send("st: a\r\n\r\n").await?;
@@ -145,5 +146,69 @@ async fn draining_waits_no_longer_than_its_last_connection() -> Result<()> {
     weir.signal(Signal::TERM)?;
     kept.closed().await?;
     tokio::time::timeout(Duration::from_secs(60), weir.ended()).await??;
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_waits_in_the_backlog_is_served() -> Result<()> {
+    const CALLERS: usize = 100;
+    let origin = EchoOrigin::start("one").await?;
+    let mut weir = weir(plain(origin.address(), LOGGED)).await?;
+    // A process that stands still accepts nobody; the system shakes hands for it.
+    weir.signal(Signal::STOP)?;
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        let mut client = Http1::connect(weir.address("web")?).await?;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+        callers.push(client);
+    }
+    weir.signal(Signal::TERM)?;
+    weir.signal(Signal::CONT)?;
+    for client in &mut callers {
+        let told = client.response("GET").await?;
+        assert_eq!((told.status, told.closes()), (200, true));
+    }
+    assert_eq!(all_ended(&mut weir).await?, CALLERS);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reload_that_is_stuck_keeps_nobody_from_draining() -> Result<()> {
+    let origin = EchoOrigin::start("one").await?;
+    let mut weir = weir(plain(origin.address(), LOGGED)).await?;
+    assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 200);
+    // A file that nobody writes to: whoever reads it waits.
+    let config = weir.path("weir.toml");
+    std::fs::remove_file(&config)?;
+    ensure!(std::process::Command::new("mkfifo").arg(&config).status()?.success());
+    weir.signal(Signal::HUP)?;
+    let stuck = eventually("the reload", async || {
+        use std::os::unix::fs::OpenOptionsExt;
+        const O_NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        // Opens as soon as there is a reader.
+        std::fs::OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&config).ok()
+    })
+    .await?;
+    weir.signal(Signal::TERM)?;
+    closed(&weir).await?;
+    assert_eq!(all_ended(&mut weir).await?, 1);
+    drop(stuck);
+    Ok(())
+}
+
+#[tokio::test]
+async fn silence_before_a_handshake_holds_no_drain() -> Result<()> {
+    let (origin, ca) = (EchoOrigin::start("one").await?, Ca::new()?);
+    let leaf = ca.leaf(&["one.example"])?;
+    let tls = "tls = { certificates = [{ cert = \"{dir}/1.pem\", key = \"{dir}/1.key\" }] }";
+    let limits = "[listeners.web.limits]\ntls_handshake_timeout = \"10m\"\n[drain]\ntimeout = \"10m\"\n";
+    let config = with(&plain(origin.address(), limits), "listeners.web", tls);
+    let launch = Launch::new(WEIR, config).file("1.pem", leaf.pem()).file("1.key", leaf.key_pem());
+    let mut weir = launch.start().await?;
+    let mut silent = Http1::connect(weir.address("web")?).await?;
+    metric_is(&weir, "weir_connections_active{listener=\"web\"}", 1.0).await?;
+    weir.signal(Signal::TERM)?;
+    silent.gone().await?;
+    assert!(within("the end", weir.ended()).await??.success());
     Ok(())
 }

@@ -192,6 +192,8 @@ async fn what_follows_a_refused_message_is_not_read_as_a_request() -> Result<()>
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        // Read again from where it broke, this chunk would have 17 bytes, and the body an end.
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n1 0123456789abcdef\r\n0\r\n\r\n",
     ] {
         let mut client = Http1::connect(weir.address("web")?).await?;
         client.send(format!("{first}{smuggled}")).await?;
