@@ -34,9 +34,11 @@ impl<'w> Exchange<'w> {
         request.connection = Some(Arc::clone(connection));
         request.route.cluster.clone_from(&listener.home);
         listener.plan.metrics.requests_active.up(worker.index);
+        let begun = worker.clock.now();
         Self {
             id: worker.next_exchange(),
-            begun: worker.clock.now(),
+            begun,
+            timed_from: begun,
             state,
             snapshot,
             listener,

@@ -95,7 +95,7 @@ impl Exchange<'_> {
         let config = &cluster.shared.config;
         let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
         let mut left = route.retries.unwrap_or(config.retries);
-        let ends = Instant::from_std(self.state.worker.clock.instant(self.begun)) + timeout;
+        let ends = Instant::from_std(self.state.worker.clock.instant(self.timed_from)) + timeout;
         let mut tried = Tried::new();
         let mut reuse = Reuse::Any;
         loop {

@@ -183,7 +183,7 @@ impl Exchange<'_> {
             (None, Some(cluster)) => cluster.shared.config.exchange_timeout,
             (None, None) => LONGEST,
         };
-        let gone = self.state.worker.clock.now().saturating_sub(self.begun);
+        let gone = self.state.worker.clock.now().saturating_sub(self.timed_from);
         timeout.saturating_sub(Duration::from_nanos(gone))
     }
 
@@ -198,12 +198,18 @@ impl Exchange<'_> {
         let most = limits.body.map_or(most, |body| most.min(usize::try_from(body).unwrap_or(usize::MAX)));
         let silence = limits.body_timeout;
         let mut held = Vec::new();
+        let comes = !body.is_over() && !matches!(body, Incoming::Held(_));
         loop {
             deadline.set_after(silence);
             match deadline.bound(poll_fn(|cx| body.poll_fill(cx))).await {
                 Err(Elapsed) => return Err(Failure::BodyTimeout.into()),
                 Ok(Err(error)) => return Err(body_failed(error).into()),
-                Ok(Ok(false)) => return Ok((held, body.take_trailers())),
+                Ok(Ok(false)) => {
+                    if comes {
+                        self.timed_from = self.state.worker.clock.now();
+                    }
+                    return Ok((held, body.take_trailers()));
+                }
                 Ok(Ok(true)) => {}
             }
             let n = body.data().len();

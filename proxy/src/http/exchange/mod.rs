@@ -49,6 +49,8 @@ pub struct Exchange<'w> {
     /// Its number in hooks.
     id: u64,
     begun: Nanos,
+    /// When its own time began to run: at its begin, or when its body was there if a filter waited for that.
+    timed_from: Nanos,
     heads: &'w mut Heads,
     seats: Seats,
     sofar: SoFar,

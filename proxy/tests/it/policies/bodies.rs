@@ -102,3 +102,26 @@ async fn a_caller_who_expects_100_is_invited_by_the_filter_that_wants_the_body()
     assert_eq!((answer.interim.as_slice(), answer.json()?["body"].as_str()), (&[100][..], Some("hi")));
     Ok(())
 }
+
+#[tokio::test]
+async fn waiting_for_a_body_is_not_the_exchanges_own_time() -> Result<()> {
+    let origin = EchoOrigin::start("origin").await?;
+    let config = "without = []\nbody_limit = 16";
+    let config = chain(origin.address(), &["a"], &puppet("a", config, "")?)
+        .replace("[clusters.origin]\n", "[clusters.origin]\nexchange_timeout = \"2s\"\n");
+    let weir = weir(config).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    client.send("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 10\r\n\r\n").await?;
+    for byte in 0..10 {
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        client.send(byte.to_string()).await?;
+    }
+    let answer = client.response("POST").await?;
+    assert_eq!(
+        (answer.status, answer.json()?["body"].as_str()),
+        (200, Some("0123456789")),
+        "{}",
+        answer.text()
+    );
+    Ok(())
+}
