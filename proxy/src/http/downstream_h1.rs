@@ -4,7 +4,6 @@ use std::{
     future::poll_fn,
     rc::Rc,
     sync::Arc,
-    task::Poll,
     time::{Duration, SystemTime},
 };
 
@@ -12,6 +11,7 @@ use super::{
     exchange::{self, Ending, failure_head},
     h1::{BadRequest, Connection, Framing, HeadLimits, Parsed, Scan, parse_request, write_response},
     incoming::Incoming,
+    opening::first_byte,
     outgoing::H1Outgoing,
     refused,
     reply::Reply,
@@ -28,9 +28,6 @@ use crate::{
 const DRAINED: usize = 256 * 1024;
 /// How long to wait for it, and for a caller to take a last answer in.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// How long a new connection may still be silent when its listener closes: its request may be under way.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// What an exchange leaves its connection fit for.
 enum Afterwards {
@@ -212,22 +209,6 @@ async fn await_head(
             Err(Elapsed) => return Waited::Bad(Failure::HeadTimeout, ""),
         }
     }
-}
-
-/// Waits for a caller to begin. False: it was silent for too long, it left, or the listener closes.
-pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter, new: bool) -> bool {
-    let mut noticed = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(ready) = io.poll_readable(cx) {
-            return Poll::Ready(ready.is_ok());
-        }
-        if !noticed && closing.poll(cx).is_ready() {
-            noticed = true;
-            deadline.set_after(if new { GRACE } else { Duration::ZERO });
-        }
-        deadline.poll(cx).map(|()| false)
-    })
-    .await
 }
 
 fn failure_of(bad: BadRequest) -> Failure {

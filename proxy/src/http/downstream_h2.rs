@@ -17,6 +17,7 @@ use super::{
     exchange::{self, Ending},
     fields_h2::push_map,
     incoming::Incoming,
+    opening::in_time,
     refused,
     reply::Reply,
 };
@@ -57,11 +58,8 @@ pub async fn serve(
     closing: &mut Waiter,
 ) {
     let limits = &listener.plan.config.limits;
-    let Ok(Ok(mut h2)) =
-        tokio::time::timeout(limits.head_timeout, settings(limits).handshake(transport)).await
-    else {
-        return;
-    };
+    let handshake = settings(limits).handshake(transport);
+    let Ok(Ok(mut h2)) = in_time(handshake, limits.head_timeout, closing).await else { return };
     let streams = Rc::new(Streams::default());
     let broken = Signal::default();
     let (mut served, mut leaving) = (0u64, false);

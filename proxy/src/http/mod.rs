@@ -10,6 +10,7 @@ pub mod h1;
 pub mod head;
 mod incoming;
 pub mod known;
+pub mod opening;
 mod outgoing;
 mod pump;
 mod refused;

@@ -1,15 +1,18 @@
 //! One connection, from `accept` to its end: TLS if the listener has it, then the HTTP it speaks.
 
-use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio_rustls::TlsAcceptor;
 
 use super::accept::Accepted;
 use crate::{
-    http::{downstream_h1, downstream_h2},
+    http::{
+        downstream_h1, downstream_h2,
+        opening::{first_byte, in_time},
+    },
     message::{ConnectionInfo, Scheme},
     snapshot::{LocalListener, LocalState},
-    stream::{Buffer, Deadline, Elapsed, Io, Prefixed, Raw, Transport},
+    stream::{Buffer, Deadline, Io, Prefixed, Raw, Transport},
     telemetry::metrics::Handshake,
     tls::server::{Settled, failed_handshake},
     worker::Waiter,
@@ -17,9 +20,6 @@ use crate::{
 
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What a handshake may still take when its listener closes.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
@@ -83,29 +83,6 @@ async fn secured(
     }
 }
 
-/// Awaits a handshake within its time. When the listener closes little of that is left: a caller who has said
-/// nothing so far may never do.
-async fn in_time<F: Future + Unpin>(
-    mut handshake: F,
-    timeout: Duration,
-    closing: &mut Waiter,
-) -> Result<F::Output, Elapsed> {
-    let mut deadline = Deadline::new();
-    deadline.set_after(timeout);
-    let mut noticed = false;
-    poll_fn(|cx| {
-        if let Poll::Ready(done) = Pin::new(&mut handshake).poll(cx) {
-            return Poll::Ready(Ok(done));
-        }
-        if !noticed && closing.poll(cx).is_ready() {
-            noticed = true;
-            deadline.set_after(FAREWELL.min(timeout));
-        }
-        deadline.poll(cx).map(|()| Err(Elapsed))
-    })
-    .await
-}
-
 /// Without TLS the first bytes tell what is spoken.
 async fn plain(
     state: &Rc<LocalState>,
@@ -128,7 +105,7 @@ async fn plain(
 async fn first_bytes(state: &LocalState, io: &Io, timeout: Duration, closing: &mut Waiter) -> Option<Buffer> {
     let mut deadline = Deadline::new();
     deadline.set_after(timeout);
-    if !downstream_h1::first_byte(io, &mut deadline, closing, true).await {
+    if !first_byte(io, &mut deadline, closing, true).await {
         return None;
     }
     let mut buffer = state.worker.buffers.take();

@@ -252,3 +252,20 @@ async fn limits_cells_and_keyed_values_are_shared_by_all_workers() -> Result<()>
     assert_eq!(statuses, [200, 200, 429, 200]);
     Ok(())
 }
+
+#[tokio::test]
+async fn whoever_replaces_a_filters_answer_is_its_author() -> Result<()> {
+    let origin = EchoOrigin::start("origin").await?;
+    let filters = puppet("a", "", "")? + &puppet("b", "", "")? + "[access_log]\nto = \"stdout\"\n";
+    let weir = weir(chain(origin.address(), &["a", "b"], &filters)).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    let fields =
+        [("x-a-response", "answer 402 other; reason replaced"), ("x-b", "answer 403 no; reason refused")];
+    let told = client.request("GET", "/", &fields, b"").await?;
+    assert_eq!((told.status, told.text().as_str()), (402, "other"));
+    let line = eventually("the line of the log", async || weir.stdout().first().cloned()).await?;
+    let line: serde_json::Value = serde_json::from_str(&line)?;
+    assert_eq!((&line["filter"], &line["reason"]), (&"a".into(), &"replaced".into()), "{line}");
+    assert_eq!(origin.requests(), 0);
+    Ok(())
+}

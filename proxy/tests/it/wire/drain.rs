@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use tokio::{net::TcpStream, sync::Notify};
 use weir_testkit::{
     Ca, EchoOrigin, Http1, Http2, Launch, RawH2, Script, ScriptedOrigin, Signal, Stream, WeirProcess,
-    eventually, within,
+    eventually,
 };
 
 use super::{LOGGED, all_logged, metric_is, with};
@@ -201,14 +201,19 @@ async fn silence_before_a_handshake_holds_no_drain() -> Result<()> {
     let (origin, ca) = (EchoOrigin::start("one").await?, Ca::new()?);
     let leaf = ca.leaf(&["one.example"])?;
     let tls = "tls = { certificates = [{ cert = \"{dir}/1.pem\", key = \"{dir}/1.key\" }] }";
-    let limits = "[listeners.web.limits]\ntls_handshake_timeout = \"10m\"\n[drain]\ntimeout = \"10m\"\n";
+    let limits = "[listeners.web.limits]\ntls_handshake_timeout = \"10m\"\nhead_timeout = \"10m\"\n\
+                  [drain]\ntimeout = \"10m\"\n";
     let config = with(&plain(origin.address(), limits), "listeners.web", tls);
     let launch = Launch::new(WEIR, config).file("1.pem", leaf.pem()).file("1.key", leaf.key_pem());
     let mut weir = launch.start().await?;
     let mut silent = Http1::connect(weir.address("web")?).await?;
-    metric_is(&weir, "weir_connections_active{listener=\"web\"}", 1.0).await?;
+    // This one says what it will speak, and then nothing.
+    let tls = ca.client(&["h2"], None)?;
+    let promised = Stream::connect_tls(weir.address("web")?, tls, "one.example").await?;
+    metric_is(&weir, "weir_connections_active{listener=\"web\"}", 2.0).await?;
     weir.signal(Signal::TERM)?;
     silent.gone().await?;
-    assert!(within("the end", weir.ended()).await??.success());
+    assert!(weir.ended().await?.success());
+    drop(promised);
     Ok(())
 }

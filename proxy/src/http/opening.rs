@@ -1,0 +1,52 @@
+//! Opening: how long a connection may take to begin, and how little of that is left when its listener closes.
+//! Whoever has said nothing by then may never do, and must not hold a drain.
+
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+
+use crate::{
+    stream::{Deadline, Elapsed, Io},
+    worker::Waiter,
+};
+
+/// How long a new connection may still be silent when its listener closes: its request may be under way.
+const GRACE: Duration = Duration::from_millis(500);
+/// What a handshake may still take then.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Waits for a caller to begin. False: it was silent for too long, it left, or the listener closes.
+pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter, new: bool) -> bool {
+    let mut noticed = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(ready) = io.poll_readable(cx) {
+            return Poll::Ready(ready.is_ok());
+        }
+        if !noticed && closing.poll(cx).is_ready() {
+            noticed = true;
+            deadline.set_after(if new { GRACE } else { Duration::ZERO });
+        }
+        deadline.poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// Awaits a handshake within its time.
+pub async fn in_time<F: Future + Unpin>(
+    mut handshake: F,
+    timeout: Duration,
+    closing: &mut Waiter,
+) -> Result<F::Output, Elapsed> {
+    let mut deadline = Deadline::new();
+    deadline.set_after(timeout);
+    let mut noticed = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = Pin::new(&mut handshake).poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        if !noticed && closing.poll(cx).is_ready() {
+            noticed = true;
+            deadline.set_after(FAREWELL.min(timeout));
+        }
+        deadline.poll(cx).map(|()| Err(Elapsed))
+    })
+    .await
+}
