@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::{Notify, mpsc};
 use weir_config::Config;
-use weir_runtime::{Engine, EngineSettings};
+use weir_runtime::{Compiler, Engine, EngineSettings};
 
 pub use check::check;
 pub use reload::{Refused, Reloaded, Swapped};
@@ -39,6 +39,9 @@ use crate::{
 use listening::Listening;
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// The command that compiles one filter, in a process of its own.
+pub const COMPILE: &str = "compile-filter";
 
 /// The code of a standard filter.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
@@ -111,7 +114,9 @@ impl App {
         let workers = config.workers;
         seen.look(files(&config));
         let instances = (workers * config.filters.len() * 3).clamp(64, 4096) as u32;
-        let engine = Engine::new(EngineSettings { cache: config.cache.clone(), instances })?;
+        let compiler = Compiler { program: "/proc/self/exe".into(), arguments: vec![COMPILE.into()] };
+        let cache = config.cache.clone();
+        let engine = Engine::new(EngineSettings { cache, compiler: Some(compiler), instances })?;
         let metrics = Metrics::new(workers);
         let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, workers);
         let Built { snapshot, settled, .. } =

@@ -4,6 +4,7 @@
 //! What went wrong goes to standard error.
 
 mod check;
+mod compile;
 mod inspect;
 mod run;
 
@@ -12,7 +13,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::log;
+use crate::{app, telemetry::log};
 
 /// A programmable proxy whose policies are WebAssembly.
 #[derive(Debug, Parser)]
@@ -49,6 +50,14 @@ enum Command {
         #[command(subcommand)]
         command: FilterCommand,
     },
+    /// Compiles the filter on standard input: what a running proxy calls.
+    #[command(name = app::COMPILE, hide = true)]
+    CompileFilter {
+        /// Where compiled filters lie.
+        folder: PathBuf,
+        /// As the proxy's engine is set up.
+        instances: u32,
+    },
     /// Prints the version of Weir and of the contract with filters.
     Version,
 }
@@ -80,6 +89,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Check { config } => check::check(&config),
         Command::Schema => print(&(serde_json::to_string_pretty(&weir_config::schema())? + "\n")),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
+        Command::CompileFilter { folder, instances } => compile::compile(&folder, instances),
         Command::Version => print(&format!(
             "weir {}\nweir:policy {}\n",
             env!("CARGO_PKG_VERSION"),

@@ -10,14 +10,15 @@
 use std::{
     cell::Cell,
     env, fs,
-    path::PathBuf,
+    io::{self, Read},
+    path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use weir_runtime::{
-    Buckets, Engine, EngineSettings, HookSet, Instance, Limits, NoValues, Program, ProgramSettings, Shared,
-    SharedSettings, View,
+    Buckets, Compiler, Engine, EngineSettings, HookSet, Instance, Limits, NoValues, Program, ProgramSettings,
+    Shared, SharedSettings, View, compile_for,
 };
 
 /// What the proxy allocates with.
@@ -25,13 +26,19 @@ use weir_runtime::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const WORKERS: usize = 2;
-/// After which the allocator gives back what it need not keep.
-const PAUSE: Duration = Duration::from_millis(1500);
+/// As the first argument: be the process that compiles.
+const COMPILE: &str = "compile";
 
 fn main() {
+    // As the proxy does.
+    _ = rustix::thread::disable_transparent_huge_pages(true);
     let mut arguments = env::args().skip(1);
     let cache = arguments.next().map(PathBuf::from);
     let rest: Vec<String> = arguments.collect();
+    if cache.as_deref() == Some(Path::new(COMPILE)) {
+        return compile(&rest[0], &rest[1]);
+    }
+    let compiler = Some(Compiler { program: "/proc/self/exe".into(), arguments: vec![COMPILE.into()] });
     let begin = Cell::new(Instant::now());
     let tell = |step: &str| {
         let took = begin.get().elapsed().as_secs_f64() * 1e3;
@@ -39,7 +46,7 @@ fn main() {
         begin.set(Instant::now());
     };
     tell("nothing");
-    let engine = Engine::new(EngineSettings { cache, instances: 64 }).expect("an engine");
+    let engine = Engine::new(EngineSettings { cache, compiler, instances: 64 }).expect("an engine");
     tell("engine");
     let programs: Vec<(Program<NoValues>, &str)> = rest
         .chunks_exact(2)
@@ -56,12 +63,16 @@ fn main() {
     tell("instances");
     let instances: Vec<Instance<NoValues>> = instances.into_iter().map(show_one_request).collect();
     tell("a request to each");
-    std::thread::sleep(PAUSE);
-    begin.set(Instant::now());
     let instances: Vec<Instance<NoValues>> = instances.into_iter().map(show_one_request).collect();
-    tell("one more, later");
+    tell("one more");
     let memory: usize = instances.iter().map(Instance::memory_bytes).sum();
     println!("{} instances, {} KiB of linear memory in all", instances.len(), memory >> 10);
+}
+
+fn compile(folder: &str, instances: &str) {
+    let mut filter = Vec::new();
+    io::stdin().read_to_end(&mut filter).expect("the filter can be read");
+    compile_for(Path::new(folder), instances.parse().expect("a number"), &filter).expect("compiles");
 }
 
 fn load(engine: &Engine, file: &str) -> Program<NoValues> {

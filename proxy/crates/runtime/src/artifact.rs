@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 use crate::{
+    cache::Passing,
     contract,
     engine::Engine,
     inspect::{self, Inspection, Kind, Outline},
@@ -35,6 +36,9 @@ pub enum LoadError {
     /// The core module does not fit the component type it carries.
     #[error("cannot be made a component: {0}")]
     Encode(String),
+    /// The compiler came to grief over it.
+    #[error("cannot be compiled: {0}")]
+    Compiler(String),
     /// Invalid code, or an item of the contract with another type.
     #[error("invalid: {0}")]
     Invalid(String),
@@ -139,7 +143,11 @@ pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError>
     let sha256 = Sha256::digest(bytes).into();
     let cached = engine.cache().and_then(|cache| cache.take(&sha256, engine.wasmtime()));
     let from_cache = cached.is_some();
-    let (inspection, component) = match cached {
+    let compiled = match cached {
+        Some(component) => Some(component),
+        None => compile_elsewhere(engine, &sha256, bytes)?,
+    };
+    let (inspection, component) = match compiled {
         Some(component) => (look_at_compiled(engine, outline, &component, bytes), component),
         None => compile_accepted(engine, outline, bytes)?,
     };
@@ -162,6 +170,19 @@ fn look_at_compiled(engine: &Engine, outline: Outline, component: &Component, by
     let imports = ty.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
     let exports = ty.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
     outline.as_component(Outline::of_names(imports, exports)).judge(bytes)
+}
+
+/// None: this process has to compile. What the other one compiled without a cache is kept by its mapping.
+fn compile_elsewhere(
+    engine: &Engine,
+    sha256: &[u8; 32],
+    bytes: &[u8],
+) -> Result<Option<Component>, LoadError> {
+    let Some(compiler) = engine.compiler() else { return Ok(None) };
+    let passing = if engine.cache().is_none() { Passing::make(engine.wasmtime()) } else { None };
+    let Some(cache) = engine.cache().or(passing.as_ref().map(Passing::cache)) else { return Ok(None) };
+    let compiled = compiler.compile(cache.folder(), engine.instances(), bytes)?;
+    Ok(if compiled { cache.take(sha256, engine.wasmtime()) } else { None })
 }
 
 fn compile_accepted(
@@ -210,6 +231,7 @@ fn is_provided(import: &str) -> bool {
 /// With a cache, what was compiled is put there and mapped from there: the kernel can then take its
 /// memory back whenever it is short of it.
 fn compile(engine: &Engine, sha256: &[u8; 32], component: &[u8]) -> Result<Component, LoadError> {
+    engine.count_compiled();
     let compiled = Component::from_binary(engine.wasmtime(), component)
         .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
     let Some(cache) = engine.cache() else { return Ok(compiled) };

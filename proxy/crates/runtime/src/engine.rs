@@ -19,6 +19,7 @@ use wasmtime::{
 use crate::{
     artifact::{self, Artifact, LoadError},
     cache::Cache,
+    compiler::Compiler,
     ticker::{Signal, Ticker},
 };
 
@@ -27,13 +28,15 @@ use crate::{
 pub struct EngineSettings {
     /// Folder for compiled filters; none: compile at every start. Made if it does not exist.
     pub cache: Option<PathBuf>,
+    /// Compiles in a process of its own; none: in this one.
+    pub compiler: Option<Compiler>,
     /// Instances that can live at once: workers times filters, twice that while generations overlap.
     pub instances: u32,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { cache: None, instances: 256 }
+        Self { cache: None, compiler: None, instances: 256 }
     }
 }
 
@@ -61,6 +64,8 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     allocation: Allocation,
     cache: Option<Cache>,
+    compiler: Option<Compiler>,
+    instances: u32,
     ticker: Ticker,
     live: Live,
 }
@@ -68,6 +73,7 @@ struct Inner {
 /// What is alive, so that a test can prove that nothing stays behind.
 #[derive(Default)]
 struct Live {
+    compiled: AtomicUsize,
     programs: Arc<AtomicUsize>,
     instances: Arc<AtomicUsize>,
 }
@@ -120,7 +126,15 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let cache = settings.cache.and_then(|folder| Cache::open(&folder, &wasmtime));
         let ticker = Ticker::start(wasmtime.clone()).map_err(|error| EngineError(error.to_string()))?;
-        Ok(Self(Arc::new(Inner { wasmtime, allocation, cache, ticker, live: Live::default() })))
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            allocation,
+            cache,
+            compiler: settings.compiler,
+            instances: settings.instances,
+            ticker,
+            live: Live::default(),
+        })))
     }
 
     /// Takes a component, or a core module that carries its component type, from compiled code in the
@@ -139,6 +153,11 @@ impl Engine {
         self.0.live.instances.load(Relaxed)
     }
 
+    /// Filters that this process compiled itself, for want of a cache and of another process.
+    pub fn compiled_here(&self) -> usize {
+        self.0.live.compiled.load(Relaxed)
+    }
+
     /// Programs alive on this engine.
     pub fn live_programs(&self) -> usize {
         self.0.live.programs.load(Relaxed)
@@ -150,6 +169,19 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.0.cache.as_ref()
+    }
+
+    pub(crate) fn count_compiled(&self) {
+        self.0.live.compiled.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn compiler(&self) -> Option<&Compiler> {
+        self.0.compiler.as_ref()
+    }
+
+    /// As it was set up with.
+    pub(crate) fn instances(&self) -> u32 {
+        self.0.instances
     }
 
     pub(crate) fn signal(&self) -> &Arc<Signal> {

@@ -16,6 +16,7 @@ mod artifact;
 mod buckets;
 mod cache;
 mod clock;
+mod compiler;
 pub mod contract;
 mod engine;
 mod fault;
@@ -30,6 +31,7 @@ mod view;
 
 pub use artifact::{Artifact, HookSet, LoadError};
 pub use buckets::{BucketSettings, Buckets};
+pub use compiler::{Compiler, compile_for};
 pub use contract::{Answer, AnswerFailure, Decision, Interest, Outcome, Passage, Question, Reply};
 pub use engine::{Allocation, Engine, EngineError, EngineSettings};
 pub use fault::Fault;

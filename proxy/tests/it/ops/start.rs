@@ -86,3 +86,22 @@ async fn a_cache_that_others_can_write_is_not_used_and_said_so() -> Result<()> {
     assert_eq!(std::fs::read_dir(folder.path())?.count(), 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_compiling_a_filter_takes_does_not_stay_with_the_proxy() -> Result<()> {
+    let filter = "[filters.breaker]\nwasm = \"builtin:circuit-breaker\"\nconfig = { cluster = \"origin\" }\n";
+    let config = nowhere(filter).replacen(
+        "cluster = \"origin\"\n",
+        "cluster = \"origin\"\nchain = [\"breaker\"]\n",
+        1,
+    );
+    let weir = weir(config).await?;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", weir.id()))?;
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+    let kib: u64 = own.trim().trim_end_matches(" kB").parse()?;
+    // About 8 MiB; a compiler leaves 30 and more behind.
+    assert!(kib < 20 << 10, "{kib} KiB");
+    let said = weir.stderr().into_iter().chain(weir.stdout()).collect::<Vec<_>>().join("\n");
+    assert!(!said.contains("compiled in the proxy itself"), "{said}");
+    Ok(())
+}

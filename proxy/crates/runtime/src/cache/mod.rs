@@ -47,6 +47,11 @@ impl Cache {
         Some(Self { folder: folder.to_owned(), compatibility: compatibility(engine) })
     }
 
+    /// Where it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The code compiled from the bytes with this digest, if it is here and whole.
     pub(crate) fn take(&self, original: &[u8; 32], engine: &Engine) -> Option<Component> {
         let path = self.path(original);
@@ -97,6 +102,31 @@ impl Cache {
         files.sort();
         let surplus = files.len().saturating_sub(MAX_FILES);
         files.into_iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+    }
+}
+
+/// A folder for the time it takes to hand over what another process compiled.
+pub(crate) struct Passing(Cache);
+
+impl Passing {
+    pub(crate) fn make(engine: &Engine) -> Option<Self> {
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).ok()?;
+        let name = format!("weir-{}-{:016x}", std::process::id(), u64::from_ne_bytes(number));
+        let folder = std::env::temp_dir().join(name);
+        // Nobody else's: it must not exist yet.
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.ok().and_then(|()| Cache::open(&folder, engine)).map(Self)
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.0
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0.folder);
     }
 }
 

@@ -1,12 +1,17 @@
 //! The engine around the guests: its cache, its ways to allocate, what is shared by threads.
 
 use std::{
+    ffi::OsString,
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use weir_runtime::{Allocation, Artifact, Engine, EngineSettings, Fault, NoValues, Program, View, inspect};
+use weir_runtime::{
+    Allocation, Artifact, Compiler, Engine, EngineSettings, Fault, LoadError, NoValues, Program, View,
+    compile_for, inspect,
+};
 
 use crate::{guest::Guest, pass, settings};
 
@@ -15,7 +20,8 @@ fn guest() -> Vec<u8> {
 }
 
 fn engine_with(cache: &Path) -> Engine {
-    Engine::new(EngineSettings { cache: Some(cache.to_owned()), instances: 8 }).unwrap()
+    Engine::new(EngineSettings { cache: Some(cache.to_owned()), instances: 8, ..EngineSettings::default() })
+        .unwrap()
 }
 
 fn works(engine: &Engine, artifact: &Artifact) {
@@ -116,7 +122,8 @@ fn a_folder_that_others_may_enter_is_not_used() {
 fn every_way_to_allocate_runs_the_same_filters() {
     for allocation in [Allocation::Pool, Allocation::OnDemand, Allocation::Compact] {
         let engine =
-            Engine::with_allocation(EngineSettings { cache: None, instances: 4 }, allocation).unwrap();
+            Engine::with_allocation(EngineSettings { instances: 4, ..EngineSettings::default() }, allocation)
+                .unwrap();
         assert_eq!(engine.allocation(), allocation);
         works(&engine, &engine.load(&guest()).unwrap());
     }
@@ -124,8 +131,9 @@ fn every_way_to_allocate_runs_the_same_filters() {
 
 #[test]
 fn a_pool_too_large_for_the_address_space_is_done_without() {
-    let (engine, lines) =
-        crate::log::captured(|| Engine::new(EngineSettings { cache: None, instances: 1 << 20 }).unwrap());
+    let (engine, lines) = crate::log::captured(|| {
+        Engine::new(EngineSettings { instances: 1 << 20, ..EngineSettings::default() }).unwrap()
+    });
     assert_eq!(engine.allocation(), Allocation::OnDemand);
     assert!(lines.iter().any(|line| line.contains("on demand")), "{lines:?}");
     works(&engine, &engine.load(&guest()).unwrap());
@@ -133,12 +141,68 @@ fn a_pool_too_large_for_the_address_space_is_done_without() {
 
 #[test]
 fn a_full_pool_says_so_and_recovers() {
-    let engine =
-        Engine::with_allocation(EngineSettings { cache: None, instances: 2 }, Allocation::Pool).unwrap();
+    let engine = Engine::with_allocation(
+        EngineSettings { instances: 2, ..EngineSettings::default() },
+        Allocation::Pool,
+    )
+    .unwrap();
     let artifact = engine.load(&guest()).unwrap();
     let program = Program::<NoValues>::new(&engine, &artifact, settings()).unwrap();
     let mut held: Vec<_> = (0..2).map(|_| program.instantiate("{}").unwrap().0).collect();
     assert!(matches!(program.instantiate("{}").err(), Some(Fault::NoRoom(_))));
     held.pop();
     assert!(program.instantiate("{}").is_ok());
+}
+
+/// Called by itself, this test is the compiler: two more arguments say where to.
+#[test]
+fn what_another_process_compiled_runs_here() {
+    const NAME: &str = "engine::what_another_process_compiled_runs_here";
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let [.., mark, folder, instances] = arguments.as_slice()
+        && mark == "--skip=everything-else"
+    {
+        let mut filter = Vec::new();
+        std::io::stdin().read_to_end(&mut filter).unwrap();
+        let instances = instances.to_str().unwrap().parse().unwrap();
+        compile_for(Path::new(folder), instances, &filter).unwrap();
+        return;
+    }
+    let arguments = vec!["--exact".into(), NAME.into(), "--skip=everything-else".into()];
+    let compiler = Compiler { program: std::env::current_exe().unwrap(), arguments };
+    for kept in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = kept.then(|| folder.path().join("cache"));
+        let engine = compiled_by(&compiler, cache.clone());
+        let artifact = engine.load(&guest()).unwrap();
+        assert!(!artifact.from_cache);
+        assert_eq!(engine.compiled_here(), 0, "kept: {kept}");
+        works(&engine, &artifact);
+        assert_eq!(*artifact.inspection, inspect(&guest()).unwrap());
+        assert_eq!(engine.load(&guest()).unwrap().from_cache, kept);
+    }
+}
+
+#[test]
+fn without_a_compiler_that_works_filters_are_compiled_here() {
+    for program in ["/bin/false", "/bin/true", "/does/not/exist"] {
+        let compiler = Compiler { program: program.into(), arguments: Vec::new() };
+        let engine = compiled_by(&compiler, None);
+        let artifact = engine.load(&guest()).unwrap();
+        assert_eq!(engine.compiled_here(), 1, "{program}");
+        works(&engine, &artifact);
+    }
+}
+
+#[test]
+fn a_filter_that_ends_the_compiler_is_refused() {
+    let arguments = vec!["-c".into(), "kill -9 $$".into()];
+    let engine = compiled_by(&Compiler { program: "/bin/sh".into(), arguments }, None);
+    let refused = engine.load(&guest()).unwrap_err();
+    assert_eq!(refused, LoadError::Compiler("ended by signal 9".to_owned()));
+    assert_eq!(engine.compiled_here(), 0);
+}
+
+fn compiled_by(compiler: &Compiler, cache: Option<PathBuf>) -> Engine {
+    Engine::new(EngineSettings { cache, compiler: Some(compiler.clone()), instances: 8 }).unwrap()
 }
