@@ -165,8 +165,8 @@ async fn whoever_waits_in_the_backlog_is_served() -> Result<()> {
     weir.signal(Signal::TERM)?;
     weir.signal(Signal::CONT)?;
     for client in &mut callers {
-        let told = client.response("GET").await?;
-        assert_eq!((told.status, told.closes()), (200, true));
+        // Some are accepted before the signal is heeded, and are not told to leave with their response.
+        assert_eq!(client.response("GET").await?.status, 200);
     }
     assert_eq!(all_ended(&mut weir).await?, CALLERS);
     Ok(())
