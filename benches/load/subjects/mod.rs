@@ -31,6 +31,8 @@ pub(crate) enum Subject {
     Weir,
     /// Weir without any policy: what Weir with policies is compared with.
     Plain,
+    /// Weir as it was: the binary of another build, with the same policies.
+    Before,
     Haproxy,
     Nginx,
     Envoy,
@@ -43,6 +45,7 @@ impl Subject {
         match self {
             Self::Weir => "weir",
             Self::Plain => "weir, no policies",
+            Self::Before => "weir before",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
@@ -54,6 +57,7 @@ impl Subject {
     pub(crate) fn binary(self, weir: &Path) -> Option<PathBuf> {
         match self {
             Self::Weir | Self::Plain => Some(weir.to_owned()),
+            Self::Before => std::env::var_os("BEFORE").map(PathBuf::from).filter(|file| file.is_file()),
             Self::Haproxy => found("haproxy"),
             Self::Nginx => found("nginx"),
             Self::Envoy => envoy::binary(),
@@ -120,9 +124,13 @@ impl Stage {
     /// Starts a subject and waits until it answers; or why it cannot do this work.
     pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
         let running = match subject {
-            Subject::Weir => weir::start(self, self.policies),
+            Subject::Weir => weir::start(self, &self.weir, self.policies),
             Subject::Plain if self.policies == Policies::None => return Err("is weir itself".to_owned()),
-            Subject::Plain => weir::start(self, Policies::None),
+            Subject::Plain => weir::start(self, &self.weir, Policies::None),
+            Subject::Before => match subject.binary(&self.weir) {
+                Some(before) => weir::start(self, &before, self.policies),
+                None => return Err("the variable BEFORE names no binary".to_owned()),
+            },
             Subject::Haproxy => haproxy::start(self)?,
             Subject::Nginx => nginx::start(self)?,
             Subject::Envoy => envoy::start(self)?,

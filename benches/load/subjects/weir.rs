@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -11,14 +12,14 @@ use anyhow::{Context, Result, bail};
 use super::{Running, Stage, pinned};
 use crate::work::Policies;
 
-pub(super) fn start(stage: &Stage, policies: Policies) -> Result<Running> {
+pub(super) fn start(stage: &Stage, binary: &Path, policies: Policies) -> Result<Running> {
     let config = stage.write(&format!("weir-{}.toml", policies.name()), &configuration(stage, policies)?)?;
     let announced = stage.file(&format!("weir-{}.json", policies.name()));
     // What a run before has left would be believed.
     let _ = std::fs::remove_file(&announced);
     let words = stage.file(&format!("weir-{}.log", policies.name()));
     let log = std::fs::File::create(&words)?;
-    let mut command = pinned(&stage.weir);
+    let mut command = pinned(binary);
     command.args(["run", "--config"]).arg(config).arg("--announce").arg(&announced);
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
