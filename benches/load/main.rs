@@ -13,6 +13,7 @@ mod http2;
 mod idle;
 mod origin;
 mod plan;
+mod reload;
 mod rounds;
 mod start;
 mod subjects;

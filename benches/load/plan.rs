@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    idle, rounds, start,
+    idle, reload, rounds, start,
     subjects::{Stage, Subject},
     table,
     work::{Policies, Work},
@@ -33,6 +33,9 @@ pub(crate) struct Plan {
     /// Idle connections to hold for the memory of one; 0 leaves memory and start out.
     #[arg(long, default_value_t = 0)]
     idle: usize,
+    /// Routes of a large configuration whose reload is measured; 0 leaves it out.
+    #[arg(long, default_value_t = 0)]
+    reload: usize,
     /// Write the results here.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -48,6 +51,7 @@ struct Report {
     loads: Vec<rounds::Measured>,
     idle: Vec<idle::Idle>,
     starts: Vec<start::Start>,
+    reload: Option<reload::Reload>,
 }
 
 pub(crate) fn run(plan: &Plan) -> Result<()> {
@@ -61,7 +65,8 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
             None => println!("{} is not installed: left out", peer.name()),
         }
     }
-    let mut report = Report { machine: machine(), loads: Vec::new(), idle: Vec::new(), starts: Vec::new() };
+    let mut report =
+        Report { machine: machine(), loads: Vec::new(), idle: Vec::new(), starts: Vec::new(), reload: None };
     println!("{}", report.machine);
     for &work in &plan.work {
         for &policies in &plan.policies {
@@ -81,6 +86,11 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
             report.starts.extend(start::run(&plan.weir, &subjects, policies, plan.rounds)?);
         }
         table::starts(&report.starts);
+    }
+    if plan.reload > 0 {
+        let reload = reload::run(&plan.weir, cache.path(), plan.reload, plan.rounds)?;
+        table::reload(&reload);
+        report.reload = Some(reload);
     }
     if let Some(path) = &plan.json {
         std::fs::write(path, serde_json::to_vec_pretty(&report)?)

@@ -2,6 +2,7 @@
 
 use crate::{
     idle::Idle,
+    reload::Reload,
     rounds::{Measured, Quartiles},
     start::Start,
     work::{Policies, Work},
@@ -57,6 +58,25 @@ pub(crate) fn starts(all: &[Start]) {
         let warm = one.warm_ms.map_or_else(|| "-".to_owned(), spread);
         println!("| {} | {} | {} | {warm} |", one.subject, one.policies.name(), spread(one.cold_ms));
     }
+}
+
+pub(crate) fn reload(one: &Reload) {
+    println!(
+        "\n| routes | clusters | file KiB | from one route, ms | one changed, ms (p25, p75) | CPU ms (p25, p75) | MiB with one route | with all | after the reloads |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| {} | {} | {:.0} | {:.1} | {} | {} | {:.1} | {:.1} | {:.1} |",
+        one.routes,
+        one.clusters,
+        one.file_kib,
+        one.first_ms,
+        spread(one.live_ms),
+        spread(one.cpu_ms),
+        one.resident_one_mib,
+        one.resident_all_mib,
+        one.resident_mib,
+    );
 }
 
 fn spread(of: Quartiles) -> String {

@@ -14,7 +14,7 @@ fn a_short_run_reports_every_subject() -> Result<()> {
     let report = folder.path().join("report.json");
     let output = Command::new(own)
         .args(["run", "--work", "h1,h2c,tls", "--policies", "none,four", "--peers", "floor"])
-        .args(["--rounds", "1", "--seconds", "0.2", "--idle", "20"])
+        .args(["--rounds", "1", "--seconds", "0.2", "--idle", "20", "--reload", "50"])
         .arg("--json")
         .arg(&report)
         .arg("--weir")
@@ -36,5 +36,6 @@ fn a_short_run_reports_every_subject() -> Result<()> {
     for part in ["idle", "starts"] {
         assert!(report[part].as_array().is_some_and(|all| all.len() >= 2), "{part}: {said}");
     }
+    assert!(report["reload"]["live_ms"]["median"].as_f64() > Some(0.0), "{said}");
     Ok(())
 }

@@ -139,6 +139,16 @@ impl Stage {
         running.map_err(|error| format!("{error:#}"))
     }
 
+    /// Starts Weir with this configuration, in a file named so.
+    pub(crate) fn start_weir(&self, name: &str, configuration: &str) -> Result<Running> {
+        weir::start_with(self, &self.weir, name, configuration)
+    }
+
+    /// Where Weir keeps compiled filters.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     pub(crate) fn wire_name(&self) -> String {
         self.work.wire().to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -156,11 +166,11 @@ impl Stage {
         self.origins.iter().map(|origin| Ok(cpu::of(origin.id())?.cpu)).sum()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.file(name);
         std::fs::write(&path, text)?;
         Ok(path)
@@ -170,7 +180,7 @@ impl Stage {
         matches!(self.work.wire(), Wire::Tls | Wire::TlsNew)
     }
 
-    fn origin(&self, number: usize) -> SocketAddr {
+    pub(crate) fn origin(&self, number: usize) -> SocketAddr {
         self.origins[number].address
     }
 }

@@ -13,11 +13,16 @@ use super::{Running, Stage, pinned};
 use crate::work::Policies;
 
 pub(super) fn start(stage: &Stage, binary: &Path, policies: Policies) -> Result<Running> {
-    let config = stage.write(&format!("weir-{}.toml", policies.name()), &configuration(stage, policies)?)?;
-    let announced = stage.file(&format!("weir-{}.json", policies.name()));
+    start_with(stage, binary, &format!("weir-{}", policies.name()), &configuration(stage, policies)?)
+}
+
+/// Starts Weir with a configuration and waits until it is ready.
+pub(super) fn start_with(stage: &Stage, binary: &Path, name: &str, configuration: &str) -> Result<Running> {
+    let config = stage.write(&format!("{name}.toml"), configuration)?;
+    let announced = stage.file(&format!("{name}.json"));
     // What a run before has left would be believed.
     let _ = std::fs::remove_file(&announced);
-    let words = stage.file(&format!("weir-{}.log", policies.name()));
+    let words = stage.file(&format!("{name}.log"));
     let log = std::fs::File::create(&words)?;
     let mut command = pinned(binary);
     command.args(["run", "--config"]).arg(config).arg("--announce").arg(&announced);
