@@ -161,7 +161,7 @@ async fn carry_out(app: Arc<App>, call: Call) -> Reply {
         Call::Ready if app.is_draining() => problem(StatusCode::SERVICE_UNAVAILABLE, "draining"),
         Call::Ready => text("text/plain", "ok\n".into()),
         Call::Listeners => json_reply(StatusCode::OK, &views::listeners(&app)),
-        Call::Config => json_reply(StatusCode::OK, &app.standing()),
+        Call::Config => aside(move || json_reply(StatusCode::OK, &app.standing())).await,
         Call::Clusters => json_reply(StatusCode::OK, &views::clusters(&app)),
         Call::Filters => json_reply(StatusCode::OK, &views::filters(&app)),
         Call::Metrics => text(metrics::CONTENT_TYPE, views::metrics(&app)),

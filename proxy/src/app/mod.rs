@@ -104,7 +104,7 @@ pub struct Standing {
     /// Sections that differ from what the process was started with and cannot change while it runs.
     pub restart_needed: Vec<&'static str>,
     /// The file's tables, without secrets.
-    pub config: Arc<serde_json::Value>,
+    pub config: serde_json::Value,
 }
 
 impl App {
@@ -170,8 +170,13 @@ impl App {
             snapshots: crate::snapshot::snapshots_alive(),
             last_error: status.last_error.clone(),
             restart_needed: status.restart_needed.clone(),
-            config: Arc::clone(&snapshot.config.written),
+            config: snapshot.config.written.shown(),
         }
+    }
+
+    /// The configuration file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Files whose change means a reload, as they were before they were read.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Problem;
+use crate::{Problem, Written};
 
 /// A whole, consistent configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +35,8 @@ pub struct Config {
     pub limits: Vec<RateLimit>,
     /// What works, but was likely not meant like this.
     pub warnings: Vec<Problem>,
-    /// The file's tables as JSON, to be shown: what is secret in a filter's table is hidden.
-    pub written: Arc<serde_json::Value>,
+    /// The file itself, to be shown.
+    pub written: Written,
 }
 
 /// Position of a cluster in [`Config::clusters`].

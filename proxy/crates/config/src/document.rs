@@ -3,44 +3,58 @@
 //! It stands between the TOML parser and everything else because two needs meet here: places of values for
 //! diagnostics, and an order of keys that is the writer's.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
+use serde::{Serialize, Serializer};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use crate::report::{Problem, Report, Severity, Source};
+use crate::{
+    regular,
+    report::{Problem, Report, Severity, Source},
+};
 
 /// A file without syntax errors.
-pub(crate) struct Document {
+pub(crate) struct Document<'t> {
     pub(crate) name: String,
-    text: String,
-    pub(crate) root: Node,
+    text: &'t str,
+    pub(crate) root: Node<'t>,
 }
 
 /// A value and the bytes of the file it was written in.
-pub(crate) struct Node {
-    span: Range<usize>,
-    pub(crate) value: Value,
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(crate) struct Node<'t> {
+    pub(crate) span: Span,
+    pub(crate) value: Value<'t>,
 }
 
-pub(crate) enum Value {
-    Text(String),
+/// Bytes of the file, from and to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(crate) enum Value<'t> {
+    Text(Cow<'t, str>),
     Whole(i64),
     /// May be infinite or no number at all: TOML can write both.
     Real(f64),
     Flag(bool),
     /// A date, a time or both, as written.
     Moment(String),
-    List(Vec<Node>),
-    Table(Vec<Entry>),
+    List(Vec<Node<'t>>),
+    Table(Vec<Entry<'t>>),
 }
 
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    key_span: Range<usize>,
-    pub(crate) node: Node,
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(crate) struct Entry<'t> {
+    pub(crate) key: Cow<'t, str>,
+    pub(crate) key_span: Span,
+    pub(crate) node: Node<'t>,
 }
 
 /// Where something stands: the keys and positions that lead to it.
@@ -59,30 +73,43 @@ pub(crate) enum Spot {
     Value,
 }
 
-impl Document {
+impl<'t> Document<'t> {
     /// # Errors
     /// Every syntax error that the parser could find, at most one for a line.
-    pub(crate) fn parse(text: &str, name: &str) -> Result<Document, Report> {
+    pub(crate) fn parse(text: &'t str, name: &str) -> Result<Document<'t>, Report> {
+        match regular::read(text) {
+            Some(root) => Ok(Document { name: name.into(), text, root }),
+            None => Document::parse_any(text, name),
+        }
+    }
+
+    /// Regular or not.
+    pub(crate) fn parse_any(text: &'t str, name: &str) -> Result<Document<'t>, Report> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let mut problems: Vec<Problem> = Vec::new();
         for error in &errors {
-            let problem =
-                syntax_problem(text, error.message(), error.span().unwrap_or(text.len()..text.len()));
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let problem = syntax_problem(text, error.message(), span.into());
             if problems.iter().all(|p| p.line != problem.line) {
                 problems.push(problem);
             }
         }
         let mut numbers = Vec::new();
-        let root = node(table.span(), DeValue::Table(table.into_inner()), &mut numbers);
+        let root = node(table.span().into(), DeValue::Table(table.into_inner()), &mut numbers);
         problems.extend(
             numbers
                 .into_iter()
                 .map(|span| syntax_problem(text, "a whole number must fit in 64 bits, with sign", span)),
         );
         if problems.is_empty() {
-            return Ok(Document { name: name.into(), text: text.into(), root });
+            return Ok(Document { name: name.into(), text, root });
         }
         Err(Report::new(name, problems))
+    }
+
+    /// The file.
+    pub(crate) fn text(&self) -> &'t str {
+        self.text
     }
 
     /// Whether something is written at this place, right or wrong.
@@ -94,10 +121,15 @@ impl Document {
         self.find(place).is_some_and(|found| matches!(found.node.value, Value::List(_)))
     }
 
+    /// What is written at this place.
+    pub(crate) fn node(&self, place: &Place<'_>) -> Option<&Node<'t>> {
+        self.find(place).map(|found| found.node)
+    }
+
     /// The keys of the table at this place, in the order written.
     pub(crate) fn keys(&self, place: &Place<'_>) -> Vec<&str> {
         match self.find(place).map(|found| &found.node.value) {
-            Some(Value::Table(entries)) => entries.iter().map(|entry| entry.key.as_str()).collect(),
+            Some(Value::Table(entries)) => entries.iter().map(|entry| &*entry.key).collect(),
             _ => Vec::new(),
         }
     }
@@ -108,18 +140,18 @@ impl Document {
         match (self.find(place), place.parent()) {
             (None, Some(parent)) => self.locate(parent, Spot::Key),
             (None, None) => (0, 0, None),
-            (Some(Found { key: Some(span), .. }), _) if matches!(spot, Spot::Key) => at(&self.text, span),
-            (Some(Found { node, .. }), _) => at(&self.text, &node.span),
+            (Some(Found { key: Some(span), .. }), _) if matches!(spot, Spot::Key) => at(self.text, span),
+            (Some(Found { node, .. }), _) => at(self.text, node.span),
         }
     }
 
-    fn find(&self, place: &Place<'_>) -> Option<Found<'_>> {
+    fn find<'d>(&'d self, place: &Place<'_>) -> Option<Found<'d, 't>> {
         match place {
             Place::Root => (!self.text.is_empty()).then_some(Found { key: None, node: &self.root }),
             Place::Key(parent, key) => match &self.find(parent)?.node.value {
                 Value::Table(entries) => {
                     let entry = entries.iter().find(|entry| entry.key == *key)?;
-                    Some(Found { key: Some(&entry.key_span), node: &entry.node })
+                    Some(Found { key: Some(entry.key_span), node: &entry.node })
                 }
                 _ => None,
             },
@@ -131,18 +163,68 @@ impl Document {
     }
 }
 
-struct Found<'d> {
-    key: Option<&'d Range<usize>>,
-    node: &'d Node,
+impl Node<'_> {
+    /// Calls `each` with every text in this value, keys left out.
+    pub(crate) fn texts<'d>(&'d self, each: &mut impl FnMut(&'d str)) {
+        match &self.value {
+            Value::Text(text) => each(text),
+            Value::List(items) => items.iter().for_each(|item| item.texts(each)),
+            Value::Table(entries) => entries.iter().for_each(|entry| entry.node.texts(each)),
+            _ => {}
+        }
+    }
+}
+
+/// As JSON: dates become text, and so do the numbers that JSON does not have.
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Moment(text) => serializer.serialize_str(text),
+            Value::Whole(number) => serializer.serialize_i64(*number),
+            Value::Real(number) if number.is_finite() => serializer.serialize_f64(*number),
+            Value::Real(number) => serializer.collect_str(number),
+            Value::Flag(flag) => serializer.serialize_bool(*flag),
+            Value::List(items) => serializer.collect_seq(items),
+            Value::Table(entries) => {
+                serializer.collect_map(entries.iter().map(|entry| (&entry.key, &entry.node)))
+            }
+        }
+    }
+}
+
+struct Found<'d, 't> {
+    key: Option<Span>,
+    node: &'d Node<'t>,
+}
+
+impl Span {
+    /// From here to the end of another.
+    pub(crate) fn to(self, last: Span) -> Span {
+        Span { start: self.start, end: last.end }
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(bytes: Range<usize>) -> Span {
+        let place = |byte| u32::try_from(byte).unwrap_or(u32::MAX);
+        Span { start: place(bytes.start), end: place(bytes.end) }
+    }
+}
+
+impl From<toml_parser::Span> for Span {
+    fn from(bytes: toml_parser::Span) -> Span {
+        (bytes.start()..bytes.end()).into()
+    }
 }
 
 /// Whole numbers that do not fit are listed in `numbers`.
-fn node(span: Range<usize>, value: DeValue<'_>, numbers: &mut Vec<Range<usize>>) -> Node {
+fn node<'t>(span: Span, value: DeValue<'t>, numbers: &mut Vec<Span>) -> Node<'t> {
     let value = match value {
-        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::String(text) => Value::Text(text),
         DeValue::Integer(number) => {
             Value::Whole(i64::from_str_radix(number.as_str(), number.radix()).unwrap_or_else(|_| {
-                numbers.push(span.clone());
+                numbers.push(span);
                 0
             }))
         }
@@ -150,15 +232,18 @@ fn node(span: Range<usize>, value: DeValue<'_>, numbers: &mut Vec<Range<usize>>)
         DeValue::Boolean(flag) => Value::Flag(flag),
         DeValue::Datetime(moment) => Value::Moment(moment.to_string()),
         DeValue::Array(items) => Value::List(
-            items.into_iter().map(|item| node(item.span(), Spanned::into_inner(item), numbers)).collect(),
+            items
+                .into_iter()
+                .map(|item| node(item.span().into(), Spanned::into_inner(item), numbers))
+                .collect(),
         ),
         DeValue::Table(entries) => Value::Table(
             entries
                 .into_iter()
                 .map(|(key, value)| Entry {
-                    key_span: key.span(),
-                    key: key.into_inner().into_owned(),
-                    node: node(value.span(), value.into_inner(), numbers),
+                    key_span: key.span().into(),
+                    key: key.into_inner(),
+                    node: node(value.span().into(), value.into_inner(), numbers),
                 })
                 .collect(),
         ),
@@ -166,14 +251,15 @@ fn node(span: Range<usize>, value: DeValue<'_>, numbers: &mut Vec<Range<usize>>)
     Node { span, value }
 }
 
-fn syntax_problem(text: &str, message: &str, span: Range<usize>) -> Problem {
-    let (line, column, source) = at(text, &span);
+fn syntax_problem(text: &str, message: &str, span: Span) -> Problem {
+    let (line, column, source) = at(text, span);
     let reason = message.to_owned();
     Problem { severity: Severity::Error, line, column, key: String::new(), reason, help: None, source }
 }
 
-fn at(text: &str, span: &Range<usize>) -> (usize, usize, Option<Source>) {
-    let mut start = span.start.min(text.len());
+fn at(text: &str, span: Span) -> (usize, usize, Option<Source>) {
+    let (start, end) = (span.start as usize, span.end as usize);
+    let mut start = start.min(text.len());
     while !text.is_char_boundary(start) {
         start -= 1;
     }
@@ -182,7 +268,7 @@ fn at(text: &str, span: &Range<usize>) -> (usize, usize, Option<Source>) {
     let line = before.matches('\n').count() + 1;
     let column = before[line_start..].chars().count() + 1;
     let whole_line = text[line_start..].lines().next().unwrap_or("");
-    let end = span.end.clamp(start, line_start + whole_line.len().max(start - line_start));
+    let end = end.clamp(start, line_start + whole_line.len().max(start - line_start));
     let width = text.get(start..end).map_or(1, |marked| marked.chars().count().max(1));
     (line, column, Some(Source::cut(whole_line, column, width)))
 }

@@ -9,12 +9,12 @@ use crate::{
 
 /// Problems of one document so far.
 pub(crate) struct Findings<'d> {
-    document: &'d Document,
+    document: &'d Document<'d>,
     problems: Vec<Problem>,
 }
 
 impl<'d> Findings<'d> {
-    pub(crate) fn new(document: &'d Document) -> Findings<'d> {
+    pub(crate) fn new(document: &'d Document<'d>) -> Findings<'d> {
         Findings { document, problems: Vec::new() }
     }
 

@@ -18,7 +18,9 @@ mod findings;
 mod inline;
 mod nearest;
 mod reference;
+mod regular;
 mod report;
+mod rules;
 mod schema;
 mod shape;
 mod shown;
@@ -31,6 +33,7 @@ pub use file::BUILTIN_FILTERS;
 pub use reference::reference;
 pub use report::{Problem, Report, Severity};
 pub use schema::schema;
+pub use shown::Written;
 
 use document::Document;
 use findings::Findings;
@@ -68,7 +71,7 @@ pub fn parse(text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> 
     let report = findings.finish();
     match config {
         Some(config) if !report.has_errors() => {
-            let (warnings, written) = (report.problems().to_vec(), shown::shown(&document).into());
+            let (warnings, written) = (report.problems().to_vec(), Written::of(&document));
             Ok(Config { warnings, written, ..config })
         }
         _ => Err(report),

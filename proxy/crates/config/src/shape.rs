@@ -7,20 +7,18 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::{
     document::{Document, Entry, Node, Place, Value},
-    file::{
-        AdminAddress, Duration, EndpointAddress, File, FilePath, Leaf, ListenerAddress, LogTarget, Name,
-        Rejection, ServerName, Sha256, Size, Url, Wasm, WorkerCount,
-    },
+    file::{File, Leaf, Name},
     findings::Findings,
     inline, nearest,
-    schema::{choices, keyword, schema},
+    rules::{LeafRule, Rule, Rules, TableRule, kind},
+    schema::schema,
 };
 
 /// The file types with everything in them that fits the schema. None only if not even that can be read, which
 /// has been reported then.
-pub(crate) fn read(document: &Document, findings: &mut Findings<'_>) -> Option<File> {
+pub(crate) fn read(document: &Document<'_>, findings: &mut Findings<'_>) -> Option<File> {
     let schema = schema();
-    let mut shape = Shape { root: &schema, findings };
+    let mut shape = Shape { rules: Rules::of(&schema), findings };
     let json = shape.value(&schema, &document.root, &Place::Root)?;
     match serde_json::from_value(json) {
         Ok(file) => Some(file),
@@ -31,57 +29,64 @@ pub(crate) fn read(document: &Document, findings: &mut Findings<'_>) -> Option<F
     }
 }
 
-struct Shape<'a, 'd> {
-    root: &'a Json,
-    findings: &'a mut Findings<'d>,
+struct Shape<'a, 'd, 'f> {
+    rules: Rules<'a>,
+    findings: &'f mut Findings<'d>,
 }
 
-impl<'a> Shape<'a, '_> {
+impl<'a> Shape<'a, '_, '_> {
     /// None: it does not fit, and that has been reported.
-    fn value(&mut self, schema: &'a Json, node: &Node, at: &Place<'_>) -> Option<Json> {
-        if let Some((_, leaf)) =
-            self.text(schema, "format").and_then(|name| LEAVES.iter().find(|(format, _)| *format == name))
-        {
-            return self.leaf(schema, *leaf, node, at);
-        }
-        if let Some(choices) = choices(self.root, schema) {
-            return self.choice(schema, &choices, node, at);
-        }
-        match (self.text(schema, "type"), &node.value) {
-            (None, _) => self.anything(node, at),
-            (Some("object"), Value::Table(entries)) => self.table(schema, entries, at),
-            (Some("array"), Value::List(items)) => self.list(schema, items, at),
-            (Some("string"), Value::Text(_)) | (Some("boolean"), Value::Flag(_)) => self.anything(node, at),
-            (Some("integer" | "number"), Value::Whole(_)) | (Some("number"), Value::Real(_)) => {
-                let number = self.anything(node, at)?;
-                self.within(schema, &number, at).then_some(number)
-            }
-            (Some(expected), found) => {
-                let expected = match expected {
-                    "object" => "a table",
-                    "array" => "an array",
-                    "string" => "a text",
-                    "boolean" => "`true` or `false`",
-                    "integer" => "a whole number",
-                    _ => "a number",
-                };
+    fn value(&mut self, schema: &'a Json, node: &Node<'_>, at: &Place<'_>) -> Option<Json> {
+        let rule = self.rules.of_schema(schema);
+        let expected = match (&*rule, &node.value) {
+            (Rule::Leaf(leaf), _) => return self.leaf(schema, leaf, node, at),
+            (Rule::Choice(choices), _) => return self.choice(schema, choices, node, at),
+            (Rule::Anything, _) => return self.anything(node, at),
+            (Rule::Table(table), Value::Table(entries)) => return self.table(table, entries, at),
+            (Rule::List { item, least }, Value::List(items)) => {
+                if items.len() >= *least {
+                    return self.list(item, items, at);
+                }
                 let help = self.example(schema, at);
-                self.findings.value(at, format!("expected {expected}, found {}", kind(found)), help);
-                None
+                self.findings.value(at, "there must be at least one", help);
+                return None;
             }
-        }
+            (Rule::Plain("string"), Value::Text(_)) | (Rule::Plain("boolean"), Value::Flag(_)) => {
+                return self.anything(node, at);
+            }
+            (Rule::Plain("integer" | "number"), Value::Whole(_))
+            | (Rule::Plain("number"), Value::Real(_)) => {
+                let number = self.anything(node, at)?;
+                return self.within(schema, &number, at).then_some(number);
+            }
+            (Rule::Table(_), _) => "a table",
+            (Rule::List { .. }, _) => "an array",
+            (Rule::Plain("string"), _) => "a text",
+            (Rule::Plain("boolean"), _) => "`true` or `false`",
+            (Rule::Plain("integer"), _) => "a whole number",
+            (Rule::Plain(_), _) => "a number",
+        };
+        let help = self.example(schema, at);
+        self.findings.value(at, format!("expected {expected}, found {}", kind(&node.value)), help);
+        None
     }
 
-    fn table(&mut self, schema: &'a Json, entries: &[Entry], at: &Place<'_>) -> Option<Json> {
-        let properties = keyword(self.root, schema, "properties").and_then(Json::as_object);
-        let others = keyword(self.root, schema, "additionalProperties").filter(|others| **others != false);
+    fn table(&mut self, rule: &TableRule<'a>, entries: &[Entry<'_>], at: &Place<'_>) -> Option<Json> {
+        let (properties, others) = (rule.properties, rule.others);
+        if others.is_some_and(|others| *others == true) {
+            return self.verbatim(entries, at);
+        }
         let mut table = Map::new();
         for Entry { key, node, .. } in entries {
             let at = at.key(key);
-            let value = match (properties.and_then(|known| known.get(key)), others) {
+            let value = match (properties.and_then(|known| known.get(&**key)), others) {
                 (Some(property), _) => self.value(property, node, &at),
                 (None, Some(others)) => {
-                    self.name(schema, key, &at);
+                    if rule.names
+                        && let Err(rejection) = Name::parse(key)
+                    {
+                        self.findings.key(&at, rejection.reason, rejection.help);
+                    }
                     self.value(others, node, &at)
                 }
                 (None, None) => {
@@ -92,45 +97,53 @@ impl<'a> Shape<'a, '_> {
                 }
             };
             if let Some(value) = value {
-                table.insert(key.clone(), value);
+                table.insert(key.as_ref().to_owned(), value);
             }
         }
-        for required in keyword(self.root, schema, "required").and_then(Json::as_array).into_iter().flatten()
-        {
-            let Some(key) = required.as_str().filter(|key| entries.iter().all(|entry| entry.key != *key))
-            else {
-                continue;
-            };
-            let help = properties.map(|known| self.example(&known[key], &at.key(key))).unwrap_or_default();
+        for key in rule.required.iter().filter(|key| entries.iter().all(|entry| entry.key != **key)) {
+            let help = properties.map(|known| self.example(&known[*key], &at.key(key))).unwrap_or_default();
             self.findings.key(at, format!("the key `{key}` is missing"), help);
         }
         Some(Json::Object(table))
     }
 
-    /// Checks a key that operators choose.
-    fn name(&mut self, schema: &'a Json, key: &str, at: &Place<'_>) {
-        if keyword(self.root, schema, "propertyNames").is_some()
-            && let Err(rejection) = Name::parse(key)
-        {
-            self.findings.key(at, rejection.reason, rejection.help);
+    /// A table that is a filter's own. Whoever needs it takes it from the document, where it is already: copied
+    /// here with all that is in it, it would cost more than all the rest.
+    fn verbatim(&mut self, entries: &[Entry<'_>], at: &Place<'_>) -> Option<Json> {
+        entries.iter().for_each(|entry| self.finite(&entry.node, &at.key(&entry.key)));
+        Some(Json::Object(Map::new()))
+    }
+
+    /// JSON has neither infinities nor NaN.
+    fn finite(&mut self, node: &Node<'_>, at: &Place<'_>) {
+        match &node.value {
+            Value::Real(number) if !number.is_finite() => {
+                self.findings.value(at, "expected a finite number", "");
+            }
+            Value::List(items) => {
+                items.iter().enumerate().for_each(|(i, item)| self.finite(item, &at.item(i)));
+            }
+            Value::Table(entries) => {
+                entries.iter().for_each(|entry| self.finite(&entry.node, &at.key(&entry.key)));
+            }
+            _ => {}
         }
     }
 
     /// Items that do not fit become null, so that the others keep their positions.
-    fn list(&mut self, schema: &'a Json, items: &[Node], at: &Place<'_>) -> Option<Json> {
-        let least = keyword(self.root, schema, "minItems").and_then(Json::as_u64).unwrap_or(0);
-        if (items.len() as u64) < least {
-            let help = self.example(schema, at);
-            self.findings.value(at, "there must be at least one", help);
-            return None;
-        }
-        let item = keyword(self.root, schema, "items").unwrap_or(&Json::Bool(true));
+    fn list(&mut self, item: &'a Json, items: &[Node<'_>], at: &Place<'_>) -> Option<Json> {
         let read = |(position, node)| self.value(item, node, &at.item(position)).unwrap_or(Json::Null);
         Some(Json::Array(items.iter().enumerate().map(read).collect()))
     }
 
-    fn leaf(&mut self, schema: &'a Json, leaf: Check, node: &Node, at: &Place<'_>) -> Option<Json> {
-        let magnitude = match leaf(&node.value) {
+    fn leaf(
+        &mut self,
+        schema: &'a Json,
+        leaf: &LeafRule<'_>,
+        node: &Node<'_>,
+        at: &Place<'_>,
+    ) -> Option<Json> {
+        let magnitude = match (leaf.check)(&node.value) {
             Ok(magnitude) => magnitude,
             Err(rejection) => {
                 let help = match rejection.help.as_str() {
@@ -141,11 +154,7 @@ impl<'a> Shape<'a, '_> {
                 return None;
             }
         };
-        let bound = |name: &str| {
-            let text = self.text(schema, name)?;
-            Some((leaf(&Value::Text(text.into())).ok()?, text))
-        };
-        let (least, most) = (bound("x-least"), bound("x-most"));
+        let LeafRule { least, most, .. } = *leaf;
         let within = least.is_none_or(|(bound, _)| magnitude >= bound)
             && most.is_none_or(|(bound, _)| magnitude <= bound);
         if let (false, Some((_, least)), Some((_, most))) = (within, least, most) {
@@ -164,7 +173,7 @@ impl<'a> Shape<'a, '_> {
         &mut self,
         schema: &'a Json,
         choices: &[(&str, Option<&str>)],
-        node: &Node,
+        node: &Node<'_>,
         at: &Place<'_>,
     ) -> Option<Json> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
@@ -173,11 +182,11 @@ impl<'a> Shape<'a, '_> {
             self.findings.value(at, format!("expected a text, found {}", kind(&node.value)), possible);
             return None;
         };
-        if names.contains(&text.as_str()) {
-            return Some(Json::String(text.clone()));
+        if names.contains(&&**text) {
+            return Some(Json::String(text.as_ref().to_owned()));
         }
-        let later = keyword(self.root, schema, "x-later").and_then(Json::as_array);
-        if later.is_some_and(|later| later.iter().any(|name| name == text)) {
+        let later = self.rules.keyword(schema, "x-later").and_then(Json::as_array);
+        if later.is_some_and(|later| later.iter().any(|name| *name == **text)) {
             let reason = format!("`{text}` comes with a later version");
             self.findings.value(at, reason, possible);
             return None;
@@ -192,7 +201,7 @@ impl<'a> Shape<'a, '_> {
 
     /// Whether a number is within the schema's bounds.
     fn within(&mut self, schema: &'a Json, number: &Json, at: &Place<'_>) -> bool {
-        let bound = |name| keyword(self.root, schema, name).filter(|bound| bound.is_number());
+        let bound = |name| self.rules.keyword(schema, name).filter(|bound| bound.is_number());
         let (least, most) = (bound("minimum"), bound("maximum"));
         let value = number.as_f64().unwrap_or(f64::NAN);
         let above = least.and_then(Json::as_f64).is_none_or(|least| value >= least);
@@ -211,9 +220,10 @@ impl<'a> Shape<'a, '_> {
     }
 
     /// As JSON, whatever it is. Dates become text.
-    fn anything(&mut self, node: &Node, at: &Place<'_>) -> Option<Json> {
+    fn anything(&mut self, node: &Node<'_>, at: &Place<'_>) -> Option<Json> {
         match &node.value {
-            Value::Text(text) | Value::Moment(text) => Some(Json::String(text.clone())),
+            Value::Text(text) => Some(Json::String(text.as_ref().to_owned())),
+            Value::Moment(text) => Some(Json::String(text.clone())),
             Value::Whole(number) => Some(Json::from(*number)),
             Value::Flag(flag) => Some(Json::Bool(*flag)),
             Value::Real(number) => match Number::from_f64(*number) {
@@ -230,83 +240,22 @@ impl<'a> Shape<'a, '_> {
                 entries
                     .iter()
                     .filter_map(|entry| {
-                        Some((entry.key.clone(), self.anything(&entry.node, &at.key(&entry.key))?))
+                        Some((
+                            entry.key.as_ref().to_owned(),
+                            self.anything(&entry.node, &at.key(&entry.key))?,
+                        ))
                     })
                     .collect(),
             )),
         }
     }
 
-    fn text(&self, schema: &'a Json, name: &str) -> Option<&'a str> {
-        keyword(self.root, schema, name).and_then(Json::as_str)
-    }
-
     /// A help text that shows how the key could be written.
     fn example(&self, schema: &'a Json, at: &Place<'_>) -> String {
-        let example = keyword(self.root, schema, "examples").and_then(|examples| examples.get(0));
-        match (at, example.or_else(|| keyword(self.root, schema, "default"))) {
+        let example = self.rules.keyword(schema, "examples").and_then(|examples| examples.get(0));
+        match (at, example.or_else(|| self.rules.keyword(schema, "default"))) {
             (Place::Key(_, key), Some(value)) => format!("for example: {}", inline::assignment(key, value)),
             _ => String::new(),
-        }
-    }
-}
-
-type Check = fn(&Value) -> Result<u128, Rejection>;
-
-/// The syntaxes behind the schema's formats.
-const LEAVES: [(&str, Check); 13] = [
-    (AdminAddress::FORMAT, check::<AdminAddress>),
-    (Duration::FORMAT, check::<Duration>),
-    (EndpointAddress::FORMAT, check::<EndpointAddress>),
-    (FilePath::FORMAT, check::<FilePath>),
-    (ListenerAddress::FORMAT, check::<ListenerAddress>),
-    (LogTarget::FORMAT, check::<LogTarget>),
-    (Name::FORMAT, check::<Name>),
-    (ServerName::FORMAT, check::<ServerName>),
-    (Sha256::FORMAT, check::<Sha256>),
-    (Size::FORMAT, check::<Size>),
-    (Url::FORMAT, check::<Url>),
-    (Wasm::FORMAT, check::<Wasm>),
-    (WorkerCount::FORMAT, check::<WorkerCount>),
-];
-
-fn check<T: Leaf>(value: &Value) -> Result<u128, Rejection> {
-    let leaf = match value {
-        Value::Text(text) => T::parse(text),
-        Value::Whole(number) => T::from_number(*number),
-        other => {
-            let name = T::FORMAT.replace('-', " ");
-            let article = if name.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
-            Err(Rejection::new(format!("expected {article} {name}, found {}", kind(other)), ""))
-        }
-    };
-    leaf.map(|leaf| leaf.magnitude())
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Text(_) => "a text",
-        Value::Whole(_) => "a whole number",
-        Value::Real(_) => "a number",
-        Value::Flag(true) => "`true`",
-        Value::Flag(false) => "`false`",
-        Value::Moment(_) => "a date or time",
-        Value::List(_) => "an array",
-        Value::Table(_) => "a table",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A format without a check would let anything pass until serde refuses it without a place.
-    #[test]
-    fn every_format_of_the_schema_is_checked() {
-        let schema = schema();
-        for (name, definition) in schema["$defs"].as_object().unwrap() {
-            let Some(format) = definition.get("format").and_then(Json::as_str) else { continue };
-            assert!(LEAVES.iter().any(|(leaf, _)| *leaf == format), "{name}: {format}");
         }
     }
 }

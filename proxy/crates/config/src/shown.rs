@@ -3,9 +3,11 @@
 //! Only a filter's own table can hold secrets; everything else names files. Which of its values are secret only
 //! the filter knows, so that names decide, and rather one too many is hidden.
 
-use serde_json::{Map, Value};
+use std::{fmt, sync::Arc};
 
-use crate::document::{Document, Node, Value as Written};
+use serde_json::Value;
+
+use crate::document::Document;
 
 /// What stands in a secret's place.
 const HIDDEN: &str = "(hidden)";
@@ -14,32 +16,39 @@ const HIDDEN: &str = "(hidden)";
 const SECRET: [&str; 10] =
     ["secret", "password", "passwd", "passphrase", "token", "credential", "private", "key", "salt", "auth"];
 
-/// The file's tables as JSON, in the order written.
-pub(crate) fn shown(document: &Document) -> Value {
-    let mut all = json(&document.root);
+/// A file as it was written.
+///
+/// It is kept as text, and read again when somebody asks: as a tree it takes ten times the memory, and a reload of
+/// ten thousand routes should not make one that nobody looks at.
+#[derive(Clone, PartialEq, Default)]
+pub struct Written(Arc<str>);
+
+impl Written {
+    pub(crate) fn of(document: &Document<'_>) -> Self {
+        Self(document.text().into())
+    }
+
+    /// The file's tables as JSON, in the order written, without secrets.
+    pub fn shown(&self) -> Value {
+        Document::parse(&self.0, "").map_or(Value::Null, |document| shown(&document))
+    }
+}
+
+/// May be logged: without what is in it.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Written({} bytes)", self.0.len())
+    }
+}
+
+fn shown(document: &Document<'_>) -> Value {
+    let mut all = serde_json::to_value(&document.root).unwrap_or_default();
     if let Some(Value::Object(filters)) = all.get_mut("filters") {
         for config in filters.values_mut().filter_map(|filter| filter.get_mut("config")) {
             hide(config);
         }
     }
     all
-}
-
-fn json(node: &Node) -> Value {
-    match &node.value {
-        Written::Text(text) | Written::Moment(text) => text.as_str().into(),
-        Written::Whole(number) => (*number).into(),
-        // JSON has neither infinities nor NaN.
-        Written::Real(number) => {
-            serde_json::Number::from_f64(*number).map_or_else(|| number.to_string().into(), Value::Number)
-        }
-        Written::Flag(flag) => (*flag).into(),
-        Written::List(items) => items.iter().map(json).collect(),
-        Written::Table(entries) => {
-            let entries = entries.iter().map(|entry| (entry.key.clone(), json(&entry.node)));
-            Value::Object(entries.collect::<Map<_, _>>())
-        }
-    }
 }
 
 fn hide(value: &mut Value) {

@@ -1,6 +1,6 @@
 //! Checks of `[filters.NAME]`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::Checker;
 use crate::{
@@ -39,10 +39,18 @@ impl Checker<'_, '_> {
             sha256: file.sha256.as_ref().map(|sum| sum.0),
             on_fault: file.on_fault,
             limits: limits(&file.limits),
-            config_json: serde_json::to_string(&file.config).ok()?.into(),
+            config_json: self.config_json(&at.key("config"))?,
             data: data.into_iter().collect::<Option<BTreeMap<_, _>>>()?,
             grants,
         })
+    }
+
+    /// From the document itself: a router's table may be most of the file.
+    fn config_json(&self, at: &Place<'_>) -> Option<Arc<str>> {
+        match self.document.node(at) {
+            Some(config) => serde_json::to_string(config).ok().map(Arc::from),
+            None => Some("{}".into()),
+        }
     }
 
     fn data(

@@ -11,10 +11,10 @@ mod unused;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use crate::{
+    Written,
     checked::{AccessLog, Admin, ClusterId, Config, FilterId, RateLimit},
     document::{Document, Place},
     file::{self, File, FilePath, List, LogTarget, Name, WorkerCount},
@@ -25,7 +25,7 @@ use crate::{
 /// None: something is wrong, and has been reported.
 pub(crate) fn check(
     file: &File,
-    document: &Document,
+    document: &Document<'_>,
     base_dir: &Path,
     findings: &mut Findings<'_>,
 ) -> Option<Config> {
@@ -67,16 +67,16 @@ pub(crate) fn check(
         clusters: clusters?,
         limits: collect(&file.limits, rate_limit)?,
         warnings: Vec::new(),
-        written: Arc::default(),
+        written: Written::default(),
     };
-    unused::warn(&config, checker.findings);
+    unused::warn(&config, document, checker.findings);
     Some(config)
 }
 
 struct Checker<'a, 'd> {
     filters: BTreeMap<&'a str, u32>,
     clusters: BTreeMap<&'a str, u32>,
-    document: &'a Document,
+    document: &'a Document<'a>,
     base_dir: &'a Path,
     findings: &'a mut Findings<'d>,
 }
@@ -152,7 +152,7 @@ impl Checker<'_, '_> {
 }
 
 /// Names of a section with their positions in it. From the document, so that one that is broken is known too.
-fn positions<'d>(document: &'d Document, section: &str) -> BTreeMap<&'d str, u32> {
+fn positions<'d>(document: &'d Document<'_>, section: &str) -> BTreeMap<&'d str, u32> {
     document.keys(&Place::Root.key(section)).into_iter().zip(0..).collect()
 }
 

@@ -1,16 +1,16 @@
 //! Warnings about what is configured and never used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use serde_json::Value;
+use foldhash::fast::RandomState;
 
 use crate::{
     checked::{ClusterId, Config, DataSource, Filter, FilterId, WasmSource},
-    document::Place,
+    document::{Document, Place},
     findings::Findings,
 };
 
-pub(super) fn warn(config: &Config, findings: &mut Findings<'_>) {
+pub(super) fn warn(config: &Config, document: &Document<'_>, findings: &mut Findings<'_>) {
     let chained: BTreeSet<FilterId> = config.listeners.iter().flat_map(|l| l.chain.iter().copied()).collect();
     let root = Place::Root;
     for (filter, id) in config.filters.iter().zip(0..) {
@@ -19,7 +19,7 @@ pub(super) fn warn(config: &Config, findings: &mut Findings<'_>) {
             findings.warn(&at.key(&filter.name), "the filter is in no chain", "add it to a listener's chain");
         }
     }
-    let Some(used) = used_clusters(config) else { return };
+    let Some(used) = used_clusters(config, document) else { return };
     for (cluster, id) in config.clusters.iter().zip(0..) {
         if !used.contains(&ClusterId(id)) {
             let at = root.key("clusters");
@@ -30,7 +30,7 @@ pub(super) fn warn(config: &Config, findings: &mut Findings<'_>) {
 }
 
 /// None: that cannot be known, as a filter that did not come with Weir may route to every cluster.
-fn used_clusters(config: &Config) -> Option<BTreeSet<ClusterId>> {
+fn used_clusters(config: &Config, document: &Document<'_>) -> Option<BTreeSet<ClusterId>> {
     let mut used: BTreeSet<ClusterId> = config.listeners.iter().filter_map(|l| l.cluster).collect();
     for filter in &config.filters {
         used.extend(&filter.grants.ask);
@@ -40,7 +40,7 @@ fn used_clusters(config: &Config) -> Option<BTreeSet<ClusterId>> {
         }));
         match (&filter.grants.clusters, &filter.wasm) {
             (Some(granted), _) => used.extend(granted),
-            (None, WasmSource::Builtin(_)) => used.extend(mentioned(filter, config)),
+            (None, WasmSource::Builtin(_)) => used.extend(mentioned(filter, config, document)),
             (None, WasmSource::File(_)) => return None,
         }
     }
@@ -48,17 +48,14 @@ fn used_clusters(config: &Config) -> Option<BTreeSet<ClusterId>> {
 }
 
 /// Clusters whose names occur in a filter's own config: the filters that come with Weir know no others.
-fn mentioned(filter: &Filter, config: &Config) -> Vec<ClusterId> {
-    fn texts(value: &Value, found: &mut BTreeSet<String>) {
-        match value {
-            Value::String(text) => _ = found.insert(text.clone()),
-            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-            Value::Object(map) => map.values().for_each(|item| texts(item, found)),
-            _ => {}
-        }
-    }
+fn mentioned(filter: &Filter, config: &Config, document: &Document<'_>) -> BTreeSet<ClusterId> {
+    let ids: HashMap<&str, ClusterId, RandomState> =
+        config.clusters.iter().map(|cluster| &*cluster.name).zip((0..).map(ClusterId)).collect();
     let mut found = BTreeSet::new();
-    texts(&serde_json::from_str(&filter.config_json).unwrap_or_default(), &mut found);
-    let clusters = config.clusters.iter().zip(0..);
-    clusters.filter(|(cluster, _)| found.contains(&*cluster.name)).map(|(_, id)| ClusterId(id)).collect()
+    let filters = Place::Root;
+    let filters = filters.key("filters");
+    if let Some(own) = document.node(&filters.key(&filter.name).key("config")) {
+        own.texts(&mut |text| found.extend(ids.get(text)));
+    }
+    found
 }

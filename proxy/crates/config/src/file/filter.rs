@@ -25,6 +25,7 @@ pub(crate) struct Filter {
     /// What the filter itself is configured with. It is handed over as JSON (dates as text); its keys are
     /// described with the filter.
     #[schemars(example = json!({ "issuer": "https://idp.example.com" }))]
+    // Read from the document itself, and empty here.
     pub(crate) config: Map<String, Value>,
     /// Files and addresses whose content the filter is handed when it starts, and again when it changes.
     pub(crate) data: Named<Data>,
