@@ -1,6 +1,9 @@
 //! [`FilterPlan`]: a filter of one generation, prepared completely before any exchange meets it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use weir_config::checked::{self, ClusterId};
 use weir_runtime::{Artifact, Fault, HookSet, Interest, Program};
@@ -73,8 +76,8 @@ pub struct Prepare {
     pub sha256: Box<str>,
     /// Compiled and linked.
     pub program: Program<Request>,
-    /// Slots and names of all clusters.
-    pub clusters: Vec<(ClusterId, Arc<str>)>,
+    /// Names and slots of all clusters.
+    pub clusters: Arc<HashMap<Arc<str>, ClusterId>>,
     /// Read already.
     pub data: Arc<DataSet>,
     /// See [`FilterPlan::metrics`].
@@ -220,14 +223,15 @@ fn make(
 fn grant(
     config: &checked::Filter,
     interest: &Interest,
-    known: &[(ClusterId, Arc<str>)],
+    known: &HashMap<Arc<str>, ClusterId>,
 ) -> Result<Vec<Granted>, String> {
+    let to_route: Option<HashSet<ClusterId>> =
+        config.grants.clusters.as_ref().map(|granted| granted.iter().copied().collect());
     let one = |name: &String| {
-        let Some((id, known)) = known.iter().find(|(_, known)| **known == **name) else {
+        let Some((known, &id)) = known.get_key_value(name.as_str()) else {
             return Err(format!("names cluster {name:?}, which config does not know"));
         };
-        let id = *id;
-        let route = config.grants.clusters.as_ref().is_none_or(|granted| granted.contains(&id));
+        let route = to_route.as_ref().is_none_or(|granted| granted.contains(&id));
         let ask = config.grants.ask.contains(&id);
         if !route && !ask {
             return Err(format!(

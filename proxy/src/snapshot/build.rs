@@ -181,7 +181,8 @@ impl Builder {
 
     fn cluster(&self, config: &checked::Cluster, before: Option<&Snapshot>) -> Result<Arc<Cluster>, String> {
         let named = config.endpoints.iter().any(|e| matches!(e.address, checked::Address::Name { .. }));
-        let kept = before.and_then(|b| b.clusters.iter().flatten().find(|cluster| cluster.config == *config));
+        let slot = self.slots.of(&config.name);
+        let kept = before.and_then(|b| b.clusters.get(slot?)?.as_ref()).filter(|c| c.config == *config);
         if let Some(kept) = kept
             && !named
         {
@@ -269,7 +270,7 @@ impl Builder {
             generation: earlier.map_or(1, |plan| plan.generation + 1),
             sha256: sha256.into(),
             program,
-            clusters: slots.all(),
+            clusters: Arc::clone(slots.by_name()),
             data,
             metrics: self.metrics.filter(&config.name),
             last_good: last_good.map(FilterPlan::without_fallback),

@@ -5,50 +5,53 @@
 //! stays free: whoever still holds its number - an exchange under way, a filter to fall back to - must find
 //! nothing there, never another cluster.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use weir_config::checked::{ClusterId, Config, DataSource};
+use weir_config::checked::{self, ClusterId, Config, DataSource};
 
 use crate::chain::FilterPlan;
 
 /// Which cluster is in which slot.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slots {
-    names: Vec<Option<Arc<str>>>,
+    by_name: Arc<HashMap<Arc<str>, ClusterId>>,
+    /// Free ones included.
+    count: usize,
 }
 
 impl Slots {
     /// Slots for a new configuration: clusters that stay keep theirs.
     pub(super) fn renewed(&self, config: &Config) -> Self {
-        let stays = |name: &Arc<str>| config.clusters.iter().any(|cluster| cluster.name == *name);
-        let mut names: Vec<_> = self.names.iter().map(|name| name.clone().filter(stays)).collect();
-        for cluster in &config.clusters {
-            if !names.iter().flatten().any(|name| *name == cluster.name) {
-                names.push(Some(Arc::clone(&cluster.name)));
-            }
-        }
-        Self { names }
+        let mut count = self.count;
+        let one = |cluster: &checked::Cluster| {
+            let slot = self.of(&cluster.name).unwrap_or_else(|| {
+                count += 1;
+                count - 1
+            });
+            (Arc::clone(&cluster.name), ClusterId(slot as u32))
+        };
+        let by_name = config.clusters.iter().map(one).collect();
+        Self { by_name: Arc::new(by_name), count }
     }
 
     /// How many there are, free ones included.
     pub(super) fn len(&self) -> usize {
-        self.names.len()
+        self.count
     }
 
-    /// Every cluster's slot and name.
-    pub(super) fn all(&self) -> Vec<(ClusterId, Arc<str>)> {
-        let named = self.names.iter().enumerate();
-        named.filter_map(|(slot, name)| Some((ClusterId(slot as u32), name.clone()?))).collect()
+    /// Every cluster's name and slot.
+    pub(super) fn by_name(&self) -> &Arc<HashMap<Arc<str>, ClusterId>> {
+        &self.by_name
     }
 
     /// Whether every cluster that a filter named is where the filter knows it.
     pub(super) fn still_hold(&self, plan: &FilterPlan) -> bool {
-        plan.clusters.iter().all(|granted| self.of(&granted.name) == Some(granted.id.0 as usize))
+        plan.clusters.iter().all(|granted| self.by_name.get(&granted.name) == Some(&granted.id))
     }
 
     /// The slot of a name.
     pub(super) fn of(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| known.as_deref() == Some(name))
+        self.by_name.get(name).map(|id| id.0 as usize)
     }
 
     /// Rewrites config's positions of clusters to slots.
@@ -56,7 +59,7 @@ impl Slots {
         let by_position: Vec<ClusterId> = config
             .clusters
             .iter()
-            .map(|cluster| ClusterId(self.of(&cluster.name).unwrap_or_default() as u32))
+            .map(|cluster| self.by_name.get(&cluster.name).copied().unwrap_or(ClusterId(0)))
             .collect();
         let renumber = |id: &mut ClusterId| {
             if let Some(slot) = by_position.get(id.0 as usize) {

@@ -82,6 +82,8 @@ pub struct Setup {
     pub(crate) request: Vec<Text>,
     pub(crate) response: Vec<Text>,
     pub(crate) clusters: Vec<Text>,
+    /// Positions in `clusters`, by name: a router names a thousand of them ten thousand times.
+    clusters_by_name: Vec<u32>,
     pub(crate) body_limit: u32,
 }
 
@@ -94,6 +96,7 @@ impl Setup {
             request: Vec::new(),
             response: Vec::new(),
             clusters: Vec::new(),
+            clusters_by_name: Vec::new(),
             body_limit: 0,
         }
     }
@@ -124,7 +127,17 @@ impl Setup {
 
     /// Names a cluster to route to or to ask. `configure` fails if config does not know or grant it.
     pub fn cluster(&mut self, name: impl Into<Text>) -> Cluster {
-        Cluster(position(&mut self.clusters, name.into()))
+        let name = name.into();
+        let known = self.clusters_by_name.binary_search_by(|at| self.clusters[*at as usize].cmp(&name));
+        Cluster(match known {
+            Ok(place) => self.clusters_by_name[place],
+            Err(place) => {
+                let at = u32::try_from(self.clusters.len()).unwrap_or(u32::MAX);
+                self.clusters_by_name.insert(place, at);
+                self.clusters.push(name);
+                at
+            }
+        })
     }
 
     /// Only exchanges that meet one of the conditions given are shown; for others no hook is called.
@@ -159,4 +172,18 @@ fn position(names: &mut Vec<Text>, name: Text) -> u32 {
         names.len() - 1
     });
     u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_one_position_however_often_it_is_named() {
+        let mut setup = Setup::new("test".to_owned(), Hooks::REQUEST);
+        let named: Vec<u32> =
+            ["m", "a", "z", "m", "b", "z", "a"].into_iter().map(|name| setup.cluster(name).0).collect();
+        assert_eq!(named, [0, 1, 2, 0, 3, 2, 1]);
+        assert_eq!(setup.clusters, ["m", "a", "z", "b"]);
+    }
 }
