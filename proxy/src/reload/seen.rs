@@ -58,6 +58,18 @@ impl Seen {
         Self::now(self.0.keys().cloned())
     }
 
+    /// The same files as in `other`, all alike but this one, which is there.
+    pub(super) fn differs_only_in(&self, other: &Self, path: &Path) -> bool {
+        let mut unlike = self.0.iter().zip(&other.0).filter(|(one, two)| one != two).map(|(one, _)| one);
+        let only = matches!(unlike.next(), Some((name, Some(_))) if name == path) && unlike.next().is_none();
+        only && self.0.len() == other.0.len()
+    }
+
+    /// A file was seen in the state that another path leads to now.
+    pub(super) fn shows(&self, path: &Path, other: &Path) -> bool {
+        matches!(self.0.get(path), Some(Some(stamp)) if Stamp::of(other) == Some(*stamp))
+    }
+
     /// The folders in which a change may mean one of the files: their own, and that of every link on the way
     /// to them.
     pub fn folders(&self) -> BTreeSet<PathBuf> {

@@ -4,10 +4,21 @@
 //! is then looked up, so that a log written beside the configuration costs nothing. Where the system does
 //! not tell - network file systems, some container mounts - a look every few seconds finds the change.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::Notify;
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{ModifyKind, RenameMode},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::Seen;
 
@@ -16,33 +27,65 @@ const LOOK: Duration = Duration::from_secs(5);
 /// A file may be written in pieces, and a certificate without its key: nothing must have changed for this
 /// long.
 const QUIET: Duration = Duration::from_millis(50);
-/// How many times quiet is waited for: what never rests is read as it is.
-const PATIENCE: usize = 20;
+/// How long quiet is waited for: what never rests is read as it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Renamed files that are remembered.
+const ARRIVALS: usize = 16;
 
 /// Watches files.
 #[derive(Debug)]
 pub struct Watch {
+    /// The one that names all others.
+    principal: PathBuf,
     /// None: the system tells nothing.
     notifier: Option<RecommendedWatcher>,
-    told: Arc<Notify>,
+    told: Arc<Told>,
     folders: BTreeSet<PathBuf>,
     seen: Seen,
 }
 
+/// What the system tells.
+#[derive(Debug, Default)]
+struct Told {
+    something: Notify,
+    /// Where files were renamed to, the latest last.
+    arrivals: Mutex<VecDeque<PathBuf>>,
+}
+
+impl Told {
+    fn take(&self, event: notify::Event) {
+        if event.kind.is_access() {
+            return;
+        }
+        if let EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) = event.kind {
+            let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+            if arrivals.len() == ARRIVALS {
+                arrivals.pop_front();
+            }
+            arrivals.extend(event.paths.into_iter().next_back());
+        }
+        self.something.notify_one();
+    }
+
+    fn arrivals(&self) -> Vec<PathBuf> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
 impl Watch {
-    /// Watches nothing yet.
-    pub fn new() -> Self {
-        let told = Arc::new(Notify::new());
+    /// Watches nothing yet. All other files are named by this one.
+    pub fn new(principal: PathBuf) -> Self {
+        let told = Arc::new(Told::default());
         let tell = Arc::clone(&told);
         let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                tell.notify_one();
+            if let Ok(event) = event {
+                tell.take(event);
             }
         });
         let notifier = notifier
             .inspect_err(|error| tracing::warn!(%error, "changed files are noticed late, by looking"))
             .ok();
-        Self { notifier, told, folders: BTreeSet::new(), seen: Seen::default() }
+        Self { principal, notifier, told, folders: BTreeSet::new(), seen: Seen::default() }
     }
 
     /// Watches these files from now on, and no others; they changed if they are not as they were seen here.
@@ -65,29 +108,42 @@ impl Watch {
 
     /// Waits until a file has changed and rests again. May be given up at any point and called anew.
     pub async fn changed(&mut self) {
-        loop {
-            let mut last = self.seen.again();
-            if last == self.seen {
-                let _ = tokio::time::timeout(LOOK, self.told.notified()).await;
+        let changed = loop {
+            let now = self.seen.again();
+            if now != self.seen {
+                break now;
+            }
+            let _ = timeout(LOOK, self.told.something.notified()).await;
+        };
+        let settled = self.settled(changed).await;
+        // The links on the way may lead elsewhere now.
+        self.cover(settled);
+    }
+
+    /// The files once they rest; at once, if there is nothing to wait for.
+    async fn settled(&self, mut last: Seen) -> Seen {
+        let ends = Instant::now() + PATIENCE;
+        let mut quiet = Instant::now() + QUIET;
+        while Instant::now() < ends && !self.is_whole(&last) {
+            // Of a rename it may be told a moment later what was renamed.
+            if timeout_at(quiet, self.told.something.notified()).await.is_ok() {
                 continue;
             }
-            for _ in 0..PATIENCE {
-                tokio::time::sleep(QUIET).await;
-                let now = self.seen.again();
-                if now == last {
-                    break;
-                }
-                last = now;
+            let now = self.seen.again();
+            if now == last {
+                break;
             }
-            // The links on the way may lead elsewhere now.
-            return self.cover(last);
+            last = now;
+            quiet = Instant::now() + QUIET;
         }
+        last
     }
-}
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self::new()
+    /// The principal alone changed, and was renamed into its place: nobody renames half a file. Of any other
+    /// that cannot be said, since a key may follow its certificate.
+    fn is_whole(&self, now: &Seen) -> bool {
+        now.differs_only_in(&self.seen, &self.principal)
+            && self.told.arrivals().iter().any(|arrival| now.shows(&self.principal, arrival))
     }
 }
 
@@ -102,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("weir.toml"), "1").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(at("weir.toml"));
         watch.cover(Seen::now([at("weir.toml")]));
         fs::write(at("access.log"), "line").unwrap();
         fs::write(at("draft"), "2").unwrap();
@@ -118,7 +174,7 @@ mod tests {
         let file = folder.path().join("weir.toml");
         let seen = Seen::now([file.clone()]);
         fs::write(&file, "1").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(file);
         watch.cover(seen);
         within("the change", watch.changed()).await.unwrap();
     }
@@ -135,12 +191,46 @@ mod tests {
         };
         publish("..1");
         symlink("..data/weir.toml", at("weir.toml")).unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(at("weir.toml"));
         watch.cover(Seen::now([at("weir.toml")]));
         for version in ["..2", "..3"] {
             publish(version);
             within("the change", watch.changed()).await.unwrap();
             assert_eq!(fs::read_to_string(at("weir.toml")).unwrap(), version);
         }
+    }
+    #[tokio::test]
+    async fn only_a_principal_that_was_renamed_into_its_place_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let files = || [at("weir.toml"), at("cert.pem")];
+        let replace = |name: &str, content: &str| {
+            fs::write(at("draft"), content).unwrap();
+            fs::rename(at("draft"), at(name)).unwrap();
+        };
+        files().iter().for_each(|file| fs::write(file, "1").unwrap());
+        let mut watch = Watch::new(at("weir.toml"));
+        watch.cover(Seen::now(files()));
+
+        fs::write(at("weir.toml"), "written in place").unwrap();
+        assert!(!watch.is_whole(&watch.seen.again()));
+        watch.cover(Seen::now(files()));
+
+        replace("weir.toml", "renamed");
+        within("the rename", async {
+            while !watch.is_whole(&watch.seen.again()) {
+                watch.told.something.notified().await;
+            }
+        })
+        .await
+        .unwrap();
+
+        // Another file makes it a change of more than one.
+        replace("cert.pem", "renamed");
+        assert!(!watch.is_whole(&watch.seen.again()));
+        // Nor is what was written to after it was renamed.
+        watch.cover(Seen::now(files()));
+        fs::write(at("weir.toml"), "written in place again").unwrap();
+        assert!(!watch.seen.again().shows(&at("weir.toml"), &at("draft")));
     }
 }
