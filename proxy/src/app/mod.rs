@@ -116,7 +116,12 @@ impl App {
         let instances = (workers * config.filters.len() * 3).clamp(64, 4096) as u32;
         let compiler = Compiler { program: "/proc/self/exe".into(), arguments: vec![COMPILE.into()] };
         let cache = config.cache.clone();
-        let engine = Engine::new(EngineSettings { cache, compiler: Some(compiler), instances })?;
+        let engine = Engine::new(EngineSettings {
+            cache,
+            compiler: Some(compiler),
+            instances,
+            ..EngineSettings::default()
+        })?;
         let metrics = Metrics::new(workers);
         let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, workers);
         let Built { snapshot, settled, .. } =

@@ -1,7 +1,7 @@
 //! What it costs to ask a filter: `cargo run --release -p weir-runtime --example crossing`.
 //!
 //! Prints the median and the spread of many rounds, in nanoseconds of processor time per call, for guests
-//! that do nothing. What is measured is the whole of `Instance::on_request` and its likes; a view is built
+//! that do nothing, on both lanes. What is measured is the whole of `Instance::on_request` and its likes; a view is built
 //! before, unless it is said to be built.
 
 #![allow(clippy::print_stdout, reason = "a measuring program")]
@@ -107,10 +107,19 @@ fn processor_ns() -> f64 {
 }
 
 fn main() {
-    let engine = Engine::new(EngineSettings::default()).expect("an engine");
+    for (lane, direct) in [("called directly", true), ("called as components", false)] {
+        println!("{lane}:");
+        let settings = EngineSettings { direct, ..EngineSettings::default() };
+        measure_lane(&Engine::new(settings).expect("an engine"));
+    }
+    let mut view = View::new();
+    measure("building a view of 4 values", || build(black_box(&mut view)));
+}
+
+fn measure_lane(engine: &Engine) {
     let empty = View::new();
     let mut view = View::new();
-    let [nothing, route, edit] = [2048, 4096, 5120].map(|decision| program(&engine, decision));
+    let [nothing, route, edit] = [2048, 4096, 5120].map(|decision| program(engine, decision));
     measure_rounds("instantiation, configure and end", 200, &mut || {
         _ = black_box(nothing.instantiate("{}").expect("starts"));
     });
@@ -135,5 +144,4 @@ fn main() {
         _ = black_box(nothing.on_response(1, 0, 200, &empty, v).expect("passes"));
     });
     measure("on-complete", || nothing.on_complete(1, 0, black_box(&outcome)).expect("passes"));
-    measure("building a view of 4 values", || build(black_box(&mut view)));
 }

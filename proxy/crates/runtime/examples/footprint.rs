@@ -46,7 +46,8 @@ fn main() {
         begin.set(Instant::now());
     };
     tell("nothing");
-    let engine = Engine::new(EngineSettings { cache, compiler, instances: 64 }).expect("an engine");
+    let engine = Engine::new(EngineSettings { cache, compiler, instances: 64, ..EngineSettings::default() })
+        .expect("an engine");
     tell("engine");
     let programs: Vec<(Program<NoValues>, &str)> = rest
         .chunks_exact(2)

@@ -1,15 +1,17 @@
 //! A compiled policy, and how bytes become one.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
+use wasmtime::{Module, component::Component};
 
 use crate::{
-    cache::Passing,
-    contract,
+    Lane,
+    cache::{Kept, Passing},
+    contract, direct,
     engine::Engine,
     inspect::{self, Inspection, Kind, Outline},
+    lane::Code,
 };
 
 /// The largest file that is looked at.
@@ -126,7 +128,7 @@ pub struct Artifact {
     pub inspection: Arc<Inspection>,
     /// The compiled code came from the cache.
     pub from_cache: bool,
-    pub(crate) component: Component,
+    pub(crate) code: Code,
 }
 
 impl fmt::Debug for Artifact {
@@ -144,40 +146,30 @@ pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError>
     let cached = engine.cache().and_then(|cache| cache.take(&sha256, engine.wasmtime()));
     let from_cache = cached.is_some();
     let compiled = match cached {
-        Some(component) => Some(component),
+        Some(kept) => Some(kept),
         None => compile_elsewhere(engine, &sha256, bytes)?,
     };
-    let (inspection, component) = match compiled {
-        Some(component) => (look_at_compiled(engine, outline, &component, bytes), component),
+    let (inspection, code) = match compiled {
+        Some(kept) => (look_at_compiled(outline, &kept, bytes), kept.code),
         None => compile_accepted(engine, outline, bytes)?,
     };
     accept(&inspection)?;
-    Ok(Artifact {
-        sha256,
-        exports: inspection.hooks,
-        inspection: Arc::new(inspection),
-        from_cache,
-        component,
-    })
+    Ok(Artifact { sha256, exports: inspection.hooks, inspection: Arc::new(inspection), from_cache, code })
 }
 
-/// Compiled code knows the names, so a core module need not be made a component to read them.
-fn look_at_compiled(engine: &Engine, outline: Outline, component: &Component, bytes: &[u8]) -> Inspection {
-    if !outline.is_to_be_encoded() {
-        return outline.judge(bytes);
-    }
-    let ty = component.component_type();
-    let imports = ty.imports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    let exports = ty.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    outline.as_component(Outline::of_names(imports, exports)).judge(bytes)
+/// With compiled code stands what was known of it, so a core module need not be made a component for that.
+fn look_at_compiled(outline: Outline, kept: &Kept, bytes: &[u8]) -> Inspection {
+    let outline = if outline.is_to_be_encoded() {
+        let (imports, exports) = (kept.imports.clone(), kept.exports.clone());
+        outline.as_component(Outline::of_names(imports, exports))
+    } else {
+        outline
+    };
+    outline.judge(bytes, kept.lane.clone())
 }
 
 /// None: this process has to compile. What the other one compiled without a cache is kept by its mapping.
-fn compile_elsewhere(
-    engine: &Engine,
-    sha256: &[u8; 32],
-    bytes: &[u8],
-) -> Result<Option<Component>, LoadError> {
+fn compile_elsewhere(engine: &Engine, sha256: &[u8; 32], bytes: &[u8]) -> Result<Option<Kept>, LoadError> {
     let Some(compiler) = engine.compiler() else { return Ok(None) };
     let passing = if engine.cache().is_none() { Passing::make(engine.wasmtime()) } else { None };
     let Some(cache) = engine.cache().or(passing.as_ref().map(Passing::cache)) else { return Ok(None) };
@@ -189,18 +181,23 @@ fn compile_accepted(
     engine: &Engine,
     outline: Outline,
     bytes: &[u8],
-) -> Result<(Inspection, Component), LoadError> {
-    if !outline.is_to_be_encoded() {
-        let inspection = outline.judge(bytes);
-        accept(&inspection)?;
-        let component = compile(engine, &inspection.sha256, bytes)?;
-        return Ok((inspection, component));
-    }
-    let encoded = inspect::encode(bytes)?;
-    let inspection = outline.as_component(Outline::read(&encoded)?).judge(bytes);
+) -> Result<(Inspection, Code), LoadError> {
+    let (outline, component) = if outline.is_to_be_encoded() {
+        let encoded = inspect::encode(bytes)?;
+        (outline.as_component(Outline::read(&encoded)?), Cow::Owned(encoded))
+    } else {
+        (outline, Cow::Borrowed(bytes))
+    };
+    let found = if engine.is_direct() {
+        direct::find(&component)
+    } else {
+        Err("is told not to be called directly".to_owned())
+    };
+    let lane = found.as_ref().map_or_else(|reason| Lane::Component(reason.clone()), |_direct| Lane::Direct);
+    let inspection = outline.judge(bytes, lane);
     accept(&inspection)?;
-    let component = compile(engine, &inspection.sha256, &encoded)?;
-    Ok((inspection, component))
+    let code = compile(engine, &inspection, &component, found.ok())?;
+    Ok((inspection, code))
 }
 
 /// Refuses what could be compiled but never run.
@@ -230,11 +227,27 @@ fn is_provided(import: &str) -> bool {
 
 /// With a cache, what was compiled is put there and mapped from there: the kernel can then take its
 /// memory back whenever it is short of it.
-fn compile(engine: &Engine, sha256: &[u8; 32], component: &[u8]) -> Result<Component, LoadError> {
+fn compile(
+    engine: &Engine,
+    inspection: &Inspection,
+    component: &[u8],
+    direct: Option<direct::Direct<'_>>,
+) -> Result<Code, LoadError> {
     engine.count_compiled();
-    let compiled = Component::from_binary(engine.wasmtime(), component)
-        .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
-    let Some(cache) = engine.cache() else { return Ok(compiled) };
-    cache.keep(sha256, &compiled);
-    Ok(cache.take(sha256, engine.wasmtime()).unwrap_or(compiled))
+    let compiled = match direct {
+        Some(direct) => {
+            Module::from_binary(engine.wasmtime(), direct.module).map(|m| Code::Direct(m, direct.plan))
+        }
+        None => Component::from_binary(engine.wasmtime(), component).map(Code::Component),
+    };
+    let code = compiled.map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+    let Some(cache) = engine.cache() else { return Ok(code) };
+    let kept = Kept {
+        code,
+        lane: inspection.lane.clone(),
+        imports: inspection.imports.clone(),
+        exports: inspection.exports.clone(),
+    };
+    cache.keep(&inspection.sha256, &kept);
+    Ok(cache.take(&inspection.sha256, engine.wasmtime()).unwrap_or(kept).code)
 }

@@ -29,7 +29,7 @@ pub struct Compiler {
 
 /// What the other process does: compiles a filter into a folder, as [`EngineSettings::instances`] says.
 pub fn compile_for(folder: &Path, instances: u32, filter: &[u8]) -> Result<(), LoadError> {
-    let settings = EngineSettings { cache: Some(folder.to_owned()), instances, compiler: None };
+    let settings = EngineSettings { cache: Some(folder.to_owned()), instances, ..EngineSettings::default() };
     let engine = Engine::new(settings).map_err(|error| LoadError::Compiler(error.to_string()))?;
     engine.load(filter).map(|_artifact| ())
 }

@@ -234,6 +234,13 @@ pub struct Outcome {
     pub now_ms: u64,
 }
 
+/// The hooks of these bits, in the order in which the contract names them.
+pub(crate) fn hooks_of(bits: u8) -> HookSet {
+    let named = [HookSet::REQUEST, HookSet::REQUEST_BODY, HookSet::RESPONSE, HookSet::COMPLETE];
+    let wanted = (0..).zip(named).filter(|(bit, _)| bits >> bit & 1 == 1);
+    wanted.fold(HookSet::NONE, |set, (_, hook)| set.with(hook))
+}
+
 pub(crate) use wire::{Config, RawInterest, Seen};
 
 /// What crosses but is not handed out.
@@ -269,15 +276,10 @@ mod wire {
 
     impl From<RawInterest> for Interest {
         fn from(raw: RawInterest) -> Self {
-            let hooks = [
-                (Hooks::REQUEST, HookSet::REQUEST),
-                (Hooks::REQUEST_BODY, HookSet::REQUEST_BODY),
-                (Hooks::RESPONSE, HookSet::RESPONSE),
-                (Hooks::COMPLETE, HookSet::COMPLETE),
-            ];
-            let wanted = hooks.into_iter().filter(|(flag, _)| raw.hooks & *flag == *flag);
+            let flags = [Hooks::REQUEST, Hooks::REQUEST_BODY, Hooks::RESPONSE, Hooks::COMPLETE];
+            let bits = (0..).zip(flags).filter(|(_, flag)| raw.hooks & *flag == *flag);
             Self {
-                hooks: wanted.fold(HookSet::NONE, |set, (_, hook)| set.with(hook)),
+                hooks: hooks_of(bits.fold(0, |bits, (bit, _)| bits | 1 << bit)),
                 when: raw.when,
                 request: raw.request,
                 response: raw.response,

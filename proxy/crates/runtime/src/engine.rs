@@ -32,11 +32,14 @@ pub struct EngineSettings {
     pub compiler: Option<Compiler>,
     /// Instances that can live at once: workers times filters, twice that while generations overlap.
     pub instances: u32,
+    /// Call policies directly that can be; else all run as components, for comparison. What is not the default is
+    /// compiled in this process.
+    pub direct: bool,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { cache: None, compiler: None, instances: 256 }
+        Self { cache: None, compiler: None, instances: 256, direct: true }
     }
 }
 
@@ -66,6 +69,7 @@ struct Inner {
     cache: Option<Cache>,
     compiler: Option<Compiler>,
     instances: u32,
+    direct: bool,
     ticker: Ticker,
     live: Live,
 }
@@ -124,14 +128,15 @@ impl Engine {
         allocation: Allocation,
         settings: EngineSettings,
     ) -> Result<Self, EngineError> {
-        let cache = settings.cache.and_then(|folder| Cache::open(&folder, &wasmtime));
+        let cache = settings.cache.and_then(|folder| Cache::open(&folder, &wasmtime, settings.direct));
         let ticker = Ticker::start(wasmtime.clone()).map_err(|error| EngineError(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             wasmtime,
             allocation,
             cache,
-            compiler: settings.compiler,
+            compiler: settings.compiler.filter(|_| settings.direct),
             instances: settings.instances,
+            direct: settings.direct,
             ticker,
             live: Live::default(),
         })))
@@ -182,6 +187,11 @@ impl Engine {
     /// As it was set up with.
     pub(crate) fn instances(&self) -> u32 {
         self.0.instances
+    }
+
+    /// Whether policies that can be are called directly.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.0.direct
     }
 
     pub(crate) fn signal(&self) -> &Arc<Signal> {

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-use crate::{HookSet, LoadError};
+use crate::{HookSet, Lane, LoadError, direct};
 
 /// How WebAssembly begins, modules and components alike.
 const MAGIC: &[u8] = b"\0asm";
@@ -38,6 +38,8 @@ pub struct Inspection {
     pub core: bool,
     /// Core modules inside, its own included.
     pub core_modules: u32,
+    /// How it is called, if it is a policy.
+    pub lane: Lane,
     /// Bytes.
     pub size: usize,
     /// Of all its bytes.
@@ -49,9 +51,14 @@ pub struct Inspection {
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let outline = Outline::read(bytes)?;
     if !outline.is_to_be_encoded() {
-        return Ok(outline.judge(bytes));
+        return Ok(outline.judge(bytes, lane_of(bytes)));
     }
-    Ok(outline.as_component(Outline::read(&encode(bytes)?)?).judge(bytes))
+    let component = encode(bytes)?;
+    Ok(outline.as_component(Outline::read(&component)?).judge(bytes, lane_of(&component)))
+}
+
+fn lane_of(component: &[u8]) -> Lane {
+    direct::find(component).map_or_else(Lane::Component, |_direct| Lane::Direct)
 }
 
 /// Makes a core module with an embedded component type a component.
@@ -146,7 +153,7 @@ impl Outline {
         Ok(())
     }
 
-    pub(crate) fn judge(self, bytes: &[u8]) -> Inspection {
+    pub(crate) fn judge(self, bytes: &[u8], lane: Lane) -> Inspection {
         let hooks = HookSet::NAMED.into_iter().filter(|(_, name)| self.exports_policy(name));
         Inspection {
             kind: self.kind(),
@@ -154,6 +161,7 @@ impl Outline {
             contract: self.exports.iter().find_map(|name| contract_version(name)),
             core: self.is_core || self.encoded,
             core_modules: self.core_modules,
+            lane,
             size: bytes.len(),
             sha256: Sha256::digest(bytes).into(),
             imports: self.imports,

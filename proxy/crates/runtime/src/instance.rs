@@ -2,36 +2,26 @@
 
 use std::{mem, sync::Arc};
 
-use wasmtime::{
-    PoolConcurrencyLimitError, Store,
-    component::{ComponentNamedList, Lift, Lower, TypedFunc},
-};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::{
     Answer, AnswerFailure, Decision, Fault, HookSet, Interest, Outcome, Program, Values, View,
-    contract::{Config, RawInterest, Seen},
     engine::Counted,
     fault::classify,
     host::{Host, Phase},
+    lane::Functions,
     limits::{GRACE_TICKS, Meter},
     ticker::Signal,
 };
-
-type Configure = TypedFunc<(Config<'static>,), (Result<RawInterest, String>,)>;
-type Update = TypedFunc<(&'static str, &'static [u8]), (Result<(), String>,)>;
-type OnRequest = TypedFunc<(u64, Seen<'static>), (Decision,)>;
-type OnRequestBody = TypedFunc<(u64, u64, &'static [u8]), (Decision,)>;
-type OnAnswer = TypedFunc<(u64, &'static [u8], Result<Answer, AnswerFailure>), (Decision,)>;
-type OnResponse = TypedFunc<(u64, u64, u16, Seen<'static>), (Decision,)>;
-type OnComplete = TypedFunc<(u64, u64, Outcome), ()>;
 
 /// One instance of a [`Program`], for one worker.
 pub struct Instance<V: Values> {
     store: Store<Host<V>>,
     program: Program<V>,
     functions: Functions,
-    /// Both are at hand here because every hook needs them.
+    /// What follows is at hand here because every hook needs it.
     signal: Arc<Signal>,
+    exports: HookSet,
     wants_values: bool,
     /// Bytes of memory after the last `configure` or `update`.
     settled_memory: usize,
@@ -40,41 +30,32 @@ pub struct Instance<V: Values> {
     _counted: Counted,
 }
 
-/// The guest's functions, looked up once.
-struct Functions {
-    update: Update,
-    request: Option<OnRequest>,
-    request_body: Option<OnRequestBody>,
-    answer: Option<OnAnswer>,
-    response: Option<OnResponse>,
-    complete: Option<OnComplete>,
-}
-
 impl<V: Values> Instance<V> {
     pub(crate) fn new(program: &Program<V>, config_json: &str) -> Result<(Self, Interest), Fault> {
         let mut store = new_store(program);
-        let (functions, configure) = bind(&mut store, program)?;
+        let functions = bind(&mut store, program)?;
         let mut instance = Self {
             store,
             program: program.clone(),
             functions,
             signal: Arc::clone(program.0.engine.signal()),
-            wants_values: program.0.wants_values,
+            exports: program.exports(),
+            wants_values: program.0.linked.wants_values(),
             settled_memory: 0,
             calls: 0,
             poisoned: false,
             _counted: program.0.engine.count_instance(),
         };
-        let interest = instance.configure(&configure, config_json)?;
+        let interest = instance.configure(config_json)?;
         instance.settled_memory = instance.memory_bytes();
         Ok((instance, interest))
     }
 
-    fn configure(&mut self, function: &Configure, json: &str) -> Result<Interest, Fault> {
+    fn configure(&mut self, json: &str) -> Result<Interest, Fault> {
         let name = self.program.name().clone();
-        let (answer,) = self.call(Phase::Configure, function, (Config { name: &name, json },))?;
-        let interest = Interest::from(answer.map_err(Fault::Configure)?);
-        let missing = interest.hooks.without(self.program.exports());
+        let answer = self.call(Phase::Configure, |f, store| f.configure(store, &name, json))?;
+        let interest = answer.map_err(Fault::Configure)?;
+        let missing = interest.hooks.without(self.exports);
         if !missing.is_empty() {
             return Err(Fault::Configure(format!("wants hooks it does not export: {missing:?}")));
         }
@@ -84,8 +65,7 @@ impl<V: Values> Instance<V> {
     /// Hands over data that config lists for the filter. The inner error is the filter's own: it keeps
     /// what it knew, and the instance stays usable.
     pub fn update(&mut self, name: &str, content: &[u8]) -> Result<Result<(), String>, Fault> {
-        let function = self.functions.update;
-        let (answer,) = self.call(Phase::Update, &function, (name, content))?;
+        let answer = self.call(Phase::Update, |f, store| f.update(store, name, content))?;
         self.settled_memory = self.memory_bytes();
         Ok(answer)
     }
@@ -93,8 +73,7 @@ impl<V: Values> Instance<V> {
     /// The head of a request arrived.
     #[inline]
     pub fn on_request(&mut self, id: u64, view: &View, values: &mut V) -> Result<Decision, Fault> {
-        let function = exported(self.functions.request)?;
-        self.decide(HookSet::REQUEST, id, values, &function, (id, seen(view)))
+        self.decide(HookSet::REQUEST, id, values, |f, store| f.on_request(store, id, view))
     }
 
     /// The body of a request arrived whole.
@@ -105,8 +84,7 @@ impl<V: Values> Instance<V> {
         body: &[u8],
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        let function = exported(self.functions.request_body)?;
-        self.decide(HookSet::REQUEST_BODY, id, values, &function, (id, memo, body))
+        self.decide(HookSet::REQUEST_BODY, id, values, |f, store| f.on_request_body(store, id, memo, body))
     }
 
     /// The answer to a question arrived, or failed to.
@@ -117,8 +95,7 @@ impl<V: Values> Instance<V> {
         answer: Result<Answer, AnswerFailure>,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        let function = exported(self.functions.answer)?;
-        self.decide(HookSet::ANSWER, id, values, &function, (id, memo, answer))
+        self.decide(HookSet::ANSWER, id, values, |f, store| f.on_answer(store, id, memo, answer))
     }
 
     /// The head of a response arrived.
@@ -130,14 +107,13 @@ impl<V: Values> Instance<V> {
         view: &View,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        let function = exported(self.functions.response)?;
-        self.decide(HookSet::RESPONSE, id, values, &function, (id, memo, status, seen(view)))
+        self.decide(HookSet::RESPONSE, id, values, |f, store| f.on_response(store, id, memo, status, view))
     }
 
     /// The exchange is over.
     pub fn on_complete(&mut self, id: u64, memo: u64, outcome: &Outcome) -> Result<(), Fault> {
-        let function = exported(self.functions.complete)?;
-        self.call(Phase::Hook(id), &function, (id, memo, outcome.clone()))
+        self.exported(HookSet::COMPLETE)?;
+        self.call(Phase::Hook(id), |f, store| f.on_complete(store, id, memo, outcome))
     }
 
     /// Bytes of linear memory held now.
@@ -168,43 +144,50 @@ impl<V: Values> Instance<V> {
     ///
     /// A decision is some hundred bytes, so it is looked at where it lies and moved once.
     #[inline]
-    fn decide<P>(
+    fn decide(
         &mut self,
         hook: HookSet,
         id: u64,
         values: &mut V,
-        function: &TypedFunc<P, (Decision,)>,
-        arguments: P,
-    ) -> Result<Decision, Fault>
-    where
-        P: ComponentNamedList + Lower,
-    {
+        call: impl FnOnce(&Functions, &mut Store<Host<V>>) -> wasmtime::Result<Decision>,
+    ) -> Result<Decision, Fault> {
+        self.exported(hook)?;
         self.begin(Phase::Hook(id))?;
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
-        let result = function.call(&mut self.store, arguments);
+        let result = call(&self.functions, &mut self.store);
         self.store.data_mut().meter.end();
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
         match result {
-            Ok((decision,)) if self.allows(&decision, hook) => Ok(decision),
-            Ok((decision,)) => Err(self.refuse(&decision, hook)),
+            Ok(decision) if self.allows(&decision, hook) => Ok(decision),
+            Ok(decision) => Err(self.refuse(&decision, hook)),
             Err(error) => Err(self.poison(&error)),
         }
     }
 
     /// Calls a function that decides nothing.
-    fn call<P, R>(&mut self, phase: Phase, function: &TypedFunc<P, R>, arguments: P) -> Result<R, Fault>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift + 'static,
-    {
+    #[inline]
+    fn call<T>(
+        &mut self,
+        phase: Phase,
+        call: impl FnOnce(&Functions, &mut Store<Host<V>>) -> wasmtime::Result<T>,
+    ) -> Result<T, Fault> {
         self.begin(phase)?;
-        let result = function.call(&mut self.store, arguments);
+        let result = call(&self.functions, &mut self.store);
         self.store.data_mut().meter.end();
         result.map_err(|error| self.poison(&error))
+    }
+
+    /// The proxy calls only hooks that `configure` asked for, which are exported; another call is refused.
+    #[inline]
+    fn exported(&self, hook: HookSet) -> Result<(), Fault> {
+        if self.exports.contains(hook) {
+            return Ok(());
+        }
+        Err(Fault::WrongAnswer("the hook is not exported".to_owned()))
     }
 
     /// Every call into the guest begins here: budgets are full, and the clock runs.
@@ -232,7 +215,7 @@ impl<V: Values> Instance<V> {
         match decision {
             Decision::Pass(_) => true,
             Decision::Answer(reply) => (200..=599).contains(&reply.status),
-            Decision::Ask(_) => hook != HookSet::RESPONSE && self.functions.answer.is_some(),
+            Decision::Ask(_) => hook != HookSet::RESPONSE && self.exports.contains(HookSet::ANSWER),
         }
     }
 
@@ -262,53 +245,15 @@ fn new_store<V: Values>(program: &Program<V>) -> Store<Host<V>> {
 }
 
 /// Instantiates (which may run the guest's start functions) and finds the functions.
-fn bind<V: Values>(
-    store: &mut Store<Host<V>>,
-    program: &Program<V>,
-) -> Result<(Functions, Configure), Fault> {
-    let linked = &program.0.linked;
-    let made = linked.instantiate(&mut *store);
+fn bind<V: Values>(store: &mut Store<Host<V>>, program: &Program<V>) -> Result<Functions, Fault> {
+    let made = program.0.linked.instantiate(store);
     store.data_mut().meter.end();
-    let instance = match made {
-        Ok(instance) => instance,
-        Err(error) if error.is::<PoolConcurrencyLimitError>() => {
-            return Err(Fault::NoRoom(error.to_string()));
+    match made {
+        Ok(Ok(functions)) => Ok(functions),
+        Ok(Err(error)) => {
+            Err(Fault::Configure(format!("an export has another type than the contract's: {error:#}")))
         }
-        Err(error) => return Err(classify(&error, store.data().meter.memory_refused())),
-    };
-    let exports = &program.0.exports;
-    macro_rules! hook {
-        ($name:ident) => {
-            exports
-                .$name
-                .map(|index| instance.get_typed_func(&mut *store, &index))
-                .transpose()
-                .map_err(mistyped)?
-        };
+        Err(error) if error.is::<PoolConcurrencyLimitError>() => Err(Fault::NoRoom(error.to_string())),
+        Err(error) => Err(classify(&error, store.data().meter.memory_refused())),
     }
-    let functions = Functions {
-        update: instance.get_typed_func(&mut *store, exports.update).map_err(mistyped)?,
-        request: hook!(request),
-        request_body: hook!(request_body),
-        answer: hook!(answer),
-        response: hook!(response),
-        complete: hook!(complete),
-    };
-    let configure = instance.get_typed_func(&mut *store, exports.configure).map_err(mistyped)?;
-    Ok((functions, configure))
-}
-
-fn mistyped(error: wasmtime::Error) -> Fault {
-    Fault::Configure(format!("an export has another type than the contract's: {error:#}"))
-}
-
-/// The proxy calls only hooks that `configure` asked for, which are exported; another call is refused.
-#[inline]
-fn exported<P, R>(function: Option<TypedFunc<P, R>>) -> Result<TypedFunc<P, R>, Fault> {
-    function.ok_or_else(|| Fault::WrongAnswer("the hook is not exported".to_owned()))
-}
-
-#[inline]
-fn seen(view: &View) -> Seen<'_> {
-    Seen { at: &view.at, bytes: &view.bytes }
 }

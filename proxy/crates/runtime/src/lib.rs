@@ -8,6 +8,9 @@
 //! bytes -> Engine::load -> Artifact -> Program (linked, with limits and shared state) -> Instance
 //! ```
 //!
+//! There are two [lanes](Lane): most policies are called directly, as the core module that they are; those that
+//! are more than that are called as components. From outside they cannot be told apart, but for the time they take.
+//!
 //! An [`Artifact`] is compiled once. A [`Program`] is one configured filter. An [`Instance`] belongs to
 //! one worker and runs hooks on the worker's own thread: a hook cannot block, so nothing here is
 //! asynchronous.
@@ -17,12 +20,15 @@ mod buckets;
 mod cache;
 mod clock;
 mod compiler;
+mod component;
 pub mod contract;
+mod direct;
 mod engine;
 mod fault;
 mod host;
 mod inspect;
 mod instance;
+mod lane;
 mod limits;
 mod program;
 mod shared;
@@ -38,6 +44,7 @@ pub use fault::Fault;
 pub use host::{NoValues, Values};
 pub use inspect::{Inspection, Kind, inspect};
 pub use instance::Instance;
+pub use lane::Lane;
 pub use limits::Limits;
 pub use program::{Program, ProgramSettings};
 pub use shared::{Metric, Shared, SharedSettings};

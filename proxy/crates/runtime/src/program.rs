@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{ComponentExportIndex, InstancePre, Linker, types::ComponentItem};
-
 use crate::{
     Artifact, Buckets, Engine, Fault, HookSet, Instance, Interest, Limits, LoadError, Shared, Values,
-    engine::Counted,
-    host::{self, Host},
+    engine::Counted, lane::Linked,
 };
 
 /// What makes a filter of an artifact.
@@ -36,39 +33,19 @@ pub(crate) struct Inner<V: Values> {
     pub(crate) engine: Engine,
     pub(crate) settings: ProgramSettings,
     pub(crate) artifact: Artifact,
-    pub(crate) linked: InstancePre<Host<V>>,
-    pub(crate) exports: Exports,
-    /// The component may ask for values that it was not shown.
-    pub(crate) wants_values: bool,
+    pub(crate) linked: Linked<V>,
     _counted: Counted,
-}
-
-/// Where the functions of the contract are among the component's exports.
-pub(crate) struct Exports {
-    pub(crate) configure: ComponentExportIndex,
-    pub(crate) update: ComponentExportIndex,
-    pub(crate) request: Option<ComponentExportIndex>,
-    pub(crate) request_body: Option<ComponentExportIndex>,
-    pub(crate) answer: Option<ComponentExportIndex>,
-    pub(crate) response: Option<ComponentExportIndex>,
-    pub(crate) complete: Option<ComponentExportIndex>,
 }
 
 impl<V: Values> Program<V> {
     /// Links a filter. Fails if it imports something the proxy does not have, or exports a part of the
     /// contract without its functions.
     pub fn new(engine: &Engine, artifact: &Artifact, settings: ProgramSettings) -> Result<Self, LoadError> {
-        let mut linker = Linker::<Host<V>>::new(engine.wasmtime());
-        let linked = host::link(&mut linker, &artifact.component)
-            .and_then(|()| linker.instantiate_pre(&artifact.component))
-            .map_err(|error| LoadError::Import(format!("{error:#}")))?;
         Ok(Self(Arc::new(Inner {
-            exports: Exports::find(artifact)?,
-            wants_values: imports_request_value(engine, artifact),
+            linked: Linked::new(engine, &artifact.code, artifact.exports)?,
             engine: engine.clone(),
             settings,
             artifact: artifact.clone(),
-            linked,
             _counted: engine.count_program(),
         })))
     }
@@ -98,44 +75,4 @@ impl<V: Values> Program<V> {
     pub fn shared(&self) -> &Arc<Shared> {
         &self.0.settings.shared
     }
-}
-
-impl Exports {
-    fn find(artifact: &Artifact) -> Result<Self, LoadError> {
-        let required = |interface, function| {
-            let missing = || LoadError::Invalid(format!("weir:policy/{interface} has no `{function}`"));
-            find(artifact, interface, function).ok_or_else(missing)
-        };
-        let hook = |hook, interface, function| {
-            let exported = artifact.exports.contains(hook);
-            exported.then(|| required(interface, function)).transpose()
-        };
-        Ok(Self {
-            configure: required("lifecycle", "configure")?,
-            update: required("lifecycle", "update")?,
-            request: hook(HookSet::REQUEST, "request", "on-request")?,
-            request_body: hook(HookSet::REQUEST_BODY, "request-body", "on-request-body")?,
-            answer: hook(HookSet::ANSWER, "answer", "on-answer")?,
-            response: hook(HookSet::RESPONSE, "response", "on-response")?,
-            complete: hook(HookSet::COMPLETE, "complete", "on-complete")?,
-        })
-    }
-}
-
-fn find(artifact: &Artifact, interface: &str, function: &str) -> Option<ComponentExportIndex> {
-    let component = &artifact.component;
-    let name = format!("weir:policy/{interface}@{}", crate::contract::VERSION);
-    let interface = component.get_export_index(None, &*name)?;
-    component.get_export_index(Some(&interface), function)
-}
-
-fn imports_request_value(engine: &Engine, artifact: &Artifact) -> bool {
-    let engine = engine.wasmtime();
-    let ty = artifact.component.component_type();
-    ty.imports(engine).any(|(name, import)| match import.ty {
-        ComponentItem::ComponentInstance(interface) if name.starts_with("weir:policy/host@") => {
-            interface.exports(engine).any(|(function, _)| function == host::REQUEST_VALUE)
-        }
-        _ => false,
-    })
 }

@@ -4,15 +4,17 @@
 //! the user of this process and be closed to everybody else, every file carries a digest of itself, and
 //! a file that is not exactly what was written is compiled anew.
 //!
-//! A file is `code | sha256(code) | MAGIC`, named after the digest of the original bytes and of
-//! everything that the code depends on: wasmtime's version, the processor's features, the settings.
+//! A file is `code | notes | length of the notes | sha256 of all that | MAGIC`, named after the digest of the
+//! original bytes and of everything that the code depends on: wasmtime's version, the processor's features, the
+//! settings. The notes say what was known of the filter when it was compiled.
 
 mod code;
+mod notes;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     hash::{Hash, Hasher},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,10 +22,13 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Engine, component::Component};
+use wasmtime::Engine;
+
+pub(crate) use notes::Kept;
+use notes::Notes;
 
 /// Ends a file; a change of the layout changes it.
-const MAGIC: &[u8; 8] = b"weircwA1";
+const MAGIC: &[u8; 8] = b"weircwB1";
 const DIGEST_BYTES: usize = 32;
 const TRAILER_BYTES: usize = DIGEST_BYTES + MAGIC.len();
 /// The oldest go when there are more.
@@ -39,12 +44,12 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Makes the folder if need be. None, with a warning, if it cannot be trusted or used.
-    pub(crate) fn open(folder: &Path, engine: &Engine) -> Option<Self> {
+    pub(crate) fn open(folder: &Path, engine: &Engine, direct: bool) -> Option<Self> {
         if let Err(reason) = prepare(folder) {
             tracing::warn!(folder = %folder.display(), reason, "compiled filters are not cached");
             return None;
         }
-        Some(Self { folder: folder.to_owned(), compatibility: compatibility(engine) })
+        Some(Self { folder: folder.to_owned(), compatibility: compatibility(engine, direct) })
     }
 
     /// Where it lies.
@@ -53,19 +58,19 @@ impl Cache {
     }
 
     /// The code compiled from the bytes with this digest, if it is here and whole.
-    pub(crate) fn take(&self, original: &[u8; 32], engine: &Engine) -> Option<Component> {
+    pub(crate) fn take(&self, original: &[u8; 32], engine: &Engine) -> Option<Kept> {
         let path = self.path(original);
-        match verify(&path) {
-            Ok(()) => {}
+        let notes = match verify(&path) {
+            Ok(notes) => notes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "compiled anew: the cached code is damaged");
                 _ = fs::remove_file(&path);
                 return None;
             }
-        }
-        match code::map(engine, &path) {
-            Ok(component) => Some(component),
+        };
+        match notes.with_code(|plan| code::map(engine, &path, plan)) {
+            Ok(kept) => Some(kept),
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "compiled anew: the cached code does not load");
                 _ = fs::remove_file(&path);
@@ -75,11 +80,10 @@ impl Cache {
     }
 
     /// Writes code for the next start. A failure costs only that.
-    pub(crate) fn keep(&self, original: &[u8; 32], component: &Component) {
-        let written = component
+    pub(crate) fn keep(&self, original: &[u8; 32], kept: &Kept) {
+        let written = kept
             .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| write_whole(&self.path(original), &code))
+            .and_then(|whole| write_whole(&self.path(original), &whole))
             .and_then(|()| self.drop_oldest());
         if let Err(error) = written {
             tracing::warn!(folder = %self.folder.display(), %error, "compiled code was not cached");
@@ -116,7 +120,7 @@ impl Passing {
         let folder = std::env::temp_dir().join(name);
         // Nobody else's: it must not exist yet.
         let made = DirBuilder::new().mode(0o700).create(&folder);
-        made.ok().and_then(|()| Cache::open(&folder, engine)).map(Self)
+        made.ok().and_then(|()| Cache::open(&folder, engine, true)).map(Self)
     }
 
     pub(crate) fn cache(&self) -> &Cache {
@@ -151,9 +155,11 @@ fn private(is: &fs::Metadata) -> Result<(), String> {
     Ok(())
 }
 
-fn compatibility(engine: &Engine) -> u64 {
+fn compatibility(engine: &Engine, direct: bool) -> u64 {
     let mut hasher = ShaHasher(Sha256::new());
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    MAGIC.hash(&mut hasher);
+    direct.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
 }
@@ -172,8 +178,8 @@ impl Hasher for ShaHasher {
 }
 
 /// The file is ours and is what was written. Read in pieces: it need not be in memory to be trusted.
-fn verify(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
+fn verify(path: &Path) -> io::Result<Notes> {
+    let mut file = File::open(path)?;
     let is = file.metadata()?;
     private(&is).map_err(io::Error::other)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its digest does not match");
@@ -181,8 +187,12 @@ fn verify(path: &Path) -> io::Result<()> {
     let mut digest = Sha256::new();
     let copied = io::copy(&mut (&file).take(length), &mut digest)?;
     let mut trailer = Vec::with_capacity(TRAILER_BYTES);
-    file.take(TRAILER_BYTES as u64 + 1).read_to_end(&mut trailer)?;
-    if copied == length && trailer == trailer_of(digest) { Ok(()) } else { Err(damaged()) }
+    (&file).take(TRAILER_BYTES as u64 + 1).read_to_end(&mut trailer)?;
+    if copied != length || trailer != trailer_of(digest) {
+        return Err(damaged());
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Notes::read(&mut file, length)
 }
 
 fn trailer_of(code: Sha256) -> Vec<u8> {

@@ -23,7 +23,7 @@ const MAX_JWK_BYTES: usize = 16 << 10;
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A public key or a secret.
-pub(super) struct Key {
+pub(crate) struct Key {
     kind: Kind,
     /// The only algorithm it is for, if it says so.
     bound_to: Option<String>,
@@ -64,7 +64,7 @@ struct Jwk {
 
 impl Key {
     /// Reads a JWK. The error is for the operator and holds no key material.
-    pub(super) fn parse(json: &str) -> Result<Self, String> {
+    pub(crate) fn parse(json: &str) -> Result<Self, String> {
         if json.len() > MAX_JWK_BYTES {
             return Err(format!("a JWK longer than {MAX_JWK_BYTES} bytes"));
         }

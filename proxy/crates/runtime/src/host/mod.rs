@@ -10,7 +10,10 @@ mod service;
 mod state;
 mod wasi;
 
-pub(crate) use service::REQUEST_VALUE;
+pub(crate) use crypto::{CRYPTO, sha256};
+pub(crate) use jwk::Key;
+pub(crate) use service::{INTERFACE, REQUEST_VALUE, level};
+pub(crate) use state::STATE;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -20,7 +23,7 @@ use wasmtime::{
 };
 
 use crate::{
-    Buckets, Shared,
+    Buckets, Shared, direct,
     fault::Forbidden,
     limits::{Meter, Occasion},
 };
@@ -56,6 +59,8 @@ pub(crate) struct Host<V> {
     pub(crate) phase: Phase,
     /// Of the exchange of the running hook.
     pub(crate) values: V,
+    /// On the direct lane, what imports know of the guest.
+    pub(crate) ties: direct::Ties,
     chance: Chance,
     keys: KeyRing,
     streams: Streams,
@@ -79,6 +84,7 @@ impl<V: Values> Host<V> {
             meter,
             phase: Phase::Configure,
             values: V::default(),
+            ties: direct::Ties::default(),
             chance: Chance::default(),
             keys: KeyRing::default(),
             streams: Streams::default(),
@@ -92,7 +98,7 @@ impl<V: Values> Host<V> {
         self.meter.begin(if matches!(phase, Phase::Hook(_)) { Occasion::Hook } else { Occasion::Setup });
     }
 
-    fn only_in_configure(&self, function: &str) -> wasmtime::Result<()> {
+    pub(crate) fn only_in_configure(&self, function: &str) -> wasmtime::Result<()> {
         if self.phase == Phase::Configure {
             Ok(())
         } else {

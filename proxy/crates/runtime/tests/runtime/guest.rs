@@ -83,7 +83,10 @@ pub(crate) struct Guest {
     data: String,
     items: String,
     allocated: String,
+    afterwards: String,
     pages: u32,
+    encoding: StringEncoding,
+    contract: String,
 }
 
 impl Guest {
@@ -99,7 +102,10 @@ impl Guest {
             data: String::new(),
             items: String::new(),
             allocated: "(local.get $at)".to_owned(),
+            afterwards: String::new(),
             pages: 2,
+            encoding: StringEncoding::UTF8,
+            contract: POLICY_WIT.to_owned(),
         }
     }
 
@@ -169,6 +175,25 @@ impl Guest {
         self
     }
 
+    /// Runs this code when the answer of a hook was read.
+    pub(crate) fn afterwards(mut self, code: &str) -> Self {
+        self.afterwards = code.to_owned();
+        self
+    }
+
+    /// Takes text in another encoding.
+    pub(crate) fn encoded(mut self, encoding: StringEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Is built for a contract in which this is otherwise.
+    pub(crate) fn misread(mut self, from: &str, to: &str) -> Self {
+        assert!(self.contract.contains(from), "{from}");
+        self.contract = self.contract.replace(from, to);
+        self
+    }
+
     /// Pages of memory to begin with.
     pub(crate) fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
@@ -179,11 +204,11 @@ impl Guest {
     pub(crate) fn build(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.wat()).unwrap();
         let mut resolve = Resolve::default();
-        resolve.push_str("policy.wit", POLICY_WIT).unwrap();
+        resolve.push_str("policy.wit", &self.contract).unwrap();
         let world = format!("{}\n{}", self.world(), self.wit);
         let package = resolve.push_str("guest.wit", &world).unwrap();
         let world = resolve.select_world(&[package], None).unwrap();
-        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, self.encoding).unwrap();
         module
     }
 
@@ -199,7 +224,7 @@ impl Guest {
     }
 
     fn wat(&self) -> String {
-        let Self { imports, configure, update, data, items, allocated, pages, .. } = self;
+        let Self { imports, configure, update, data, items, allocated, afterwards, pages, .. } = self;
         let mut hooks = String::new();
         let mut exported = 0;
         for (name, code) in &self.hooks {
@@ -211,7 +236,10 @@ impl Guest {
                 _ = writeln!(hooks, r#"(func (export "{export}") {parameters} {code})"#);
             } else {
                 _ = writeln!(hooks, r#"(func (export "{export}") {parameters} (result i32) {code})"#);
-                _ = writeln!(hooks, r#"(func (export "cabi_post_{export}") (param i32) (call $reset))"#);
+                _ = writeln!(
+                    hooks,
+                    r#"(func (export "cabi_post_{export}") (param i32) (call $reset) {afterwards})"#
+                );
             }
         }
         let wanted = self.wanted.unwrap_or(exported);

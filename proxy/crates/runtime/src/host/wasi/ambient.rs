@@ -5,10 +5,7 @@ use wasmtime::component::{ComponentType, LinkerInstance, Lower};
 use super::streams::pollable;
 use crate::{
     clock,
-    host::{
-        Call, Host, Values, charge, forbid,
-        service::{fill_random, random},
-    },
+    host::{Call, Host, Values, charge, forbid, service::fill_random},
 };
 
 /// One call's random bytes.
@@ -35,7 +32,7 @@ pub(super) fn link<V: Values>(
         "wasi:random/insecure-seed" => {
             instance.func_wrap("insecure-seed", |mut call: Call<'_, V>, (): ()| {
                 charge(&mut call)?;
-                Ok(((random(&mut call)?, random(&mut call)?),))
+                Ok(((call.data_mut().random()?, call.data_mut().random()?),))
             })
         }
         _ => Ok(()),
@@ -114,6 +111,6 @@ fn random_numbers<V: Values>(
     })?;
     instance.func_wrap(&format!("{prefix}-u64"), |mut call: Call<'_, V>, (): ()| {
         charge(&mut call)?;
-        random(&mut call).map(|number| (number,))
+        call.data_mut().random().map(|number| (number,))
     })
 }

@@ -1,0 +1,176 @@
+//! The contract's answers as they lie in memory: decisions, interests and the results of `update`.
+//!
+//! Offsets follow from `wit/policy.wit` by CanonicalABI.md, "Alignment" and "Element Size": fields in their order,
+//! each at the next multiple of its alignment; a variant is its case as a byte, then the payload at a multiple of
+//! the largest alignment of all payloads. Below they stand as constants; the sizes that come of them are compared
+//! with those that the component lane computes.
+
+use wasmtime::component::ComponentType;
+
+use super::lift::{Lift, Malformed, byte, half, long, option, pair, part, word};
+use crate::{
+    Decision, Interest, Passage, Question, Reply,
+    contract::{Condition, Edit, Fact, RawInterest, Route, Test, hooks_of},
+};
+
+pub(super) const DECISION: usize = 144;
+pub(super) const CONFIGURED: usize = 44;
+pub(super) const UPDATED: usize = 12;
+const PASSAGE: usize = 136;
+const ROUTE: usize = 96;
+const REPLY: usize = 32;
+const QUESTION: usize = 48;
+const EDIT: usize = 20;
+const FIELD: usize = 16;
+const CONDITION: usize = 20;
+const INTEREST: usize = 40;
+const TEXT: usize = 8;
+
+const _: () = {
+    const fn is<T: ComponentType>(size: usize) {
+        assert!(T::SIZE32 == size);
+    }
+    is::<Decision>(DECISION);
+    is::<Result<RawInterest, String>>(CONFIGURED);
+    is::<Result<(), String>>(UPDATED);
+    is::<Passage>(PASSAGE);
+    is::<Route>(ROUTE);
+    is::<Reply>(REPLY);
+    is::<Question>(QUESTION);
+    is::<Edit>(EDIT);
+    is::<(String, Vec<u8>)>(FIELD);
+    is::<Fact>(FIELD);
+    is::<Condition>(CONDITION);
+    is::<RawInterest>(INTEREST);
+    is::<String>(TEXT);
+};
+
+#[inline]
+pub(super) fn decision(lift: &mut Lift<'_>, record: &[u8; DECISION]) -> Result<Decision, Malformed> {
+    match byte::<0, DECISION>(record) {
+        0 => passage(lift, part::<8, PASSAGE, DECISION>(record)).map(Decision::Pass),
+        1 => reply(lift, part::<8, REPLY, DECISION>(record)).map(Decision::Answer),
+        2 => question(lift, part::<8, QUESTION, DECISION>(record)).map(Decision::Ask),
+        other => Err(Malformed::Case(other.into())),
+    }
+}
+
+#[inline]
+fn passage(lift: &mut Lift<'_>, record: &[u8; PASSAGE]) -> Result<Passage, Malformed> {
+    Ok(Passage {
+        edits: lift.list(pair::<0, PASSAGE>(record), edit)?,
+        route: option(byte::<8, PASSAGE>(record), || route(lift, part::<16, ROUTE, PASSAGE>(record)))?,
+        facts: lift.list(pair::<112, PASSAGE>(record), fact)?,
+        memo: long::<120, PASSAGE>(record),
+        keep_ms: word::<128, PASSAGE>(record),
+        delay_ms: word::<132, PASSAGE>(record),
+    })
+}
+
+fn route(lift: &mut Lift<'_>, record: &[u8; ROUTE]) -> Result<Route, Malformed> {
+    Ok(Route {
+        cluster: option(byte::<0, ROUTE>(record), || Ok(word::<4, ROUTE>(record)))?,
+        subset: lift.list(pair::<8, ROUTE>(record), label)?,
+        path: option(byte::<16, ROUTE>(record), || Ok(lift.bytes(pair::<20, ROUTE>(record))?.to_vec()))?,
+        authority: option(byte::<28, ROUTE>(record), || lift.text(pair::<32, ROUTE>(record)))?,
+        timeout_ms: option(byte::<40, ROUTE>(record), || Ok(word::<44, ROUTE>(record)))?,
+        retries: option(byte::<48, ROUTE>(record), || Ok(byte::<49, ROUTE>(record)))?,
+        hash: option(byte::<56, ROUTE>(record), || Ok(long::<64, ROUTE>(record)))?,
+        mirror: option(byte::<72, ROUTE>(record), || Ok(word::<76, ROUTE>(record)))?,
+        name: option(byte::<80, ROUTE>(record), || lift.text(pair::<84, ROUTE>(record)))?,
+    })
+}
+
+fn reply(lift: &mut Lift<'_>, record: &[u8; REPLY]) -> Result<Reply, Malformed> {
+    Ok(Reply {
+        status: half::<0, REPLY>(record),
+        fields: lift.list(pair::<4, REPLY>(record), field)?,
+        body: lift.bytes(pair::<12, REPLY>(record))?.to_vec(),
+        reason: lift.text(pair::<20, REPLY>(record))?,
+        keep_ms: word::<28, REPLY>(record),
+    })
+}
+
+fn question(lift: &mut Lift<'_>, record: &[u8; QUESTION]) -> Result<Question, Malformed> {
+    Ok(Question {
+        cluster: word::<0, QUESTION>(record),
+        method: lift.text(pair::<4, QUESTION>(record))?,
+        path: lift.text(pair::<12, QUESTION>(record))?,
+        fields: lift.list(pair::<20, QUESTION>(record), field)?,
+        body: lift.bytes(pair::<28, QUESTION>(record))?.to_vec(),
+        timeout_ms: word::<36, QUESTION>(record),
+        memo: lift.bytes(pair::<40, QUESTION>(record))?.to_vec(),
+    })
+}
+
+fn edit(lift: &mut Lift<'_>, record: &[u8; EDIT]) -> Result<Edit, Malformed> {
+    let named = part::<4, FIELD, EDIT>(record);
+    match byte::<0, EDIT>(record) {
+        0 => field(lift, named).map(Edit::Set),
+        1 => field(lift, named).map(Edit::Append),
+        2 => lift.text(pair::<0, FIELD>(named)).map(Edit::Remove),
+        other => Err(Malformed::Case(other.into())),
+    }
+}
+
+fn field(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<(String, Vec<u8>), Malformed> {
+    let name = lift.text(pair::<0, FIELD>(record))?;
+    Ok((name, lift.bytes(pair::<8, FIELD>(record))?.to_vec()))
+}
+
+fn label(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<(String, String), Malformed> {
+    let name = lift.text(pair::<0, FIELD>(record))?;
+    Ok((name, lift.text(pair::<8, FIELD>(record))?))
+}
+
+fn fact(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<Fact, Malformed> {
+    label(lift, record).map(|(name, value)| Fact { name, value })
+}
+
+/// `result<interest, string>`.
+pub(super) fn configured(
+    lift: &mut Lift<'_>,
+    record: &[u8; CONFIGURED],
+) -> Result<Result<Interest, String>, Malformed> {
+    match byte::<0, CONFIGURED>(record) {
+        0 => interest(lift, part::<4, INTEREST, CONFIGURED>(record)).map(Ok),
+        1 => lift.text(pair::<4, CONFIGURED>(record)).map(Err),
+        _ => Err(Malformed::Result),
+    }
+}
+
+fn interest(lift: &mut Lift<'_>, record: &[u8; INTEREST]) -> Result<Interest, Malformed> {
+    Ok(Interest {
+        hooks: hooks_of(byte::<0, INTEREST>(record)),
+        when: lift.list(pair::<4, INTEREST>(record), condition)?,
+        request: lift.list(pair::<12, INTEREST>(record), name)?,
+        response: lift.list(pair::<20, INTEREST>(record), name)?,
+        clusters: lift.list(pair::<28, INTEREST>(record), name)?,
+        body_limit: word::<36, INTEREST>(record),
+    })
+}
+
+fn condition(lift: &mut Lift<'_>, record: &[u8; CONDITION]) -> Result<Condition, Malformed> {
+    let name = lift.text(pair::<0, CONDITION>(record))?;
+    let test = match byte::<8, CONDITION>(record) {
+        0 => Test::Present,
+        1 => Test::Absent,
+        2 => Test::Equals(lift.text(pair::<12, CONDITION>(record))?),
+        3 => Test::StartsWith(lift.text(pair::<12, CONDITION>(record))?),
+        other => return Err(Malformed::Case(other.into())),
+    };
+    Ok(Condition { name, test })
+}
+
+fn name(lift: &mut Lift<'_>, record: &[u8; TEXT]) -> Result<String, Malformed> {
+    lift.text(pair::<0, TEXT>(record))
+}
+
+/// `result<_, string>`.
+pub(super) fn updated(lift: &mut Lift<'_>, record: &[u8; UPDATED]) -> Result<Result<(), String>, Malformed> {
+    match byte::<0, UPDATED>(record) {
+        0 => Ok(Ok(())),
+        1 => lift.text(pair::<4, UPDATED>(record)).map(Err),
+        _ => Err(Malformed::Result),
+    }
+}
