@@ -4,6 +4,7 @@
 
 mod contract;
 mod filters;
+mod lanes;
 mod stack;
 
 use std::borrow::Cow;
