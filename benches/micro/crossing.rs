@@ -1,27 +1,28 @@
-//! Crossings into WebAssembly, through the runtime that the proxy uses, with the filters that it carries.
+//! Crossings into WebAssembly, through the runtime that the proxy uses, with the filters that it carries. Each is
+//! measured on both lanes: called directly, and as a component.
 
 use std::{hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion};
 use weir_runtime::{
-    Buckets, Engine, EngineSettings, Instance, Interest, Limits, NoValues, Program, ProgramSettings, Shared,
-    SharedSettings, View,
+    Buckets, Engine, EngineSettings, Instance, Interest, Lane, Limits, NoValues, Program, ProgramSettings,
+    Shared, SharedSettings, View,
 };
 
 /// By the number and the length of the values shown to a filter that does nothing.
 pub(crate) fn views(criterion: &mut Criterion) {
     let guest = weir_testkit::build_guest("weir-bench-noop").expect("the guest builds");
     let code = std::fs::read(guest).expect("the guest can be read");
-    let (mut instance, _) = start(&code, "{}");
     let mut group = criterion.benchmark_group("crossing, no-op");
     for (values, bytes) in [(0, 0), (1, 16), (4, 16), (16, 16), (4, 1_024)] {
         let view = filled(values, bytes);
-        group.bench_function(
-            BenchmarkId::from_parameter(format!("{values} values of {bytes} bytes")),
-            |bencher| {
+        for lane in LANES {
+            let (mut instance, _) = start(&code, "{}", lane);
+            let what = format!("{values} values of {bytes} bytes");
+            group.bench_function(BenchmarkId::new(lane, what), |bencher| {
                 bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it passes")));
-            },
-        );
+            });
+        }
     }
 }
 
@@ -37,18 +38,21 @@ pub(crate) fn routes(criterion: &mut Criterion) {
             }))
             .collect();
         let config = serde_json::json!({ "routes": list }).to_string();
-        let (mut instance, interest) = start(weir::app::builtin("router").expect("a builtin"), &config);
         let wanted = routes / 2;
         let host = format!("h{}.example.com", wanted % 100);
-        let view = shown(&interest, |name| match name {
-            ":authority" | ":host" => Some(host.clone()),
-            ":path" => Some(format!("/service-{wanted}/orders/7")),
-            ":method" => Some("GET".to_owned()),
-            _ => None,
-        });
-        group.bench_function(BenchmarkId::from_parameter(format!("{routes} routes")), |bencher| {
-            bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it routes")));
-        });
+        for lane in LANES {
+            let router = weir::app::builtin("router").expect("a builtin");
+            let (mut instance, interest) = start(router, &config, lane);
+            let view = shown(&interest, |name| match name {
+                ":authority" | ":host" => Some(host.clone()),
+                ":path" => Some(format!("/service-{wanted}/orders/7")),
+                ":method" => Some("GET".to_owned()),
+                _ => None,
+            });
+            group.bench_function(BenchmarkId::new(lane, format!("{routes} routes")), |bencher| {
+                bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it routes")));
+            });
+        }
     }
 }
 
@@ -57,21 +61,28 @@ pub(crate) fn policies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy");
     let canary = r#"{ "cluster": "users", "sticky": { "header": "x-user" },
         "versions": [{ "label": "v1", "weight": 90 }, { "label": "v2", "weight": 10 }] }"#;
-    for (name, config) in [("canary", canary), ("circuit-breaker", r#"{ "cluster": "users" }"#)] {
-        let (mut instance, interest) = start(weir::app::builtin(name).expect("a builtin"), config);
-        let view = shown(&interest, |name| match name {
-            "x-user" => Some("user-42".to_owned()),
-            "@route.cluster" => Some("users".to_owned()),
-            _ => None,
-        });
-        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it passes")));
-        });
+    let breaker = r#"{ "cluster": "users" }"#;
+    for (name, config) in [("canary", canary), ("circuit-breaker", breaker)] {
+        for lane in LANES {
+            let (mut instance, interest) = start(weir::app::builtin(name).expect("a builtin"), config, lane);
+            let view = shown(&interest, |name| match name {
+                "x-user" => Some("user-42".to_owned()),
+                "@route.cluster" => Some("users".to_owned()),
+                _ => None,
+            });
+            group.bench_function(BenchmarkId::new(lane, name), |bencher| {
+                bencher.iter(|| black_box(instance.on_request(1, &view, &mut NoValues).expect("it passes")));
+            });
+        }
     }
 }
 
-fn start(code: &[u8], config: &str) -> (Instance<NoValues>, Interest) {
-    let engine = Engine::new(EngineSettings::default()).expect("an engine");
+const DIRECT: &str = "direct";
+const LANES: [&str; 2] = [DIRECT, "component"];
+
+fn start(code: &[u8], config: &str, lane: &str) -> (Instance<NoValues>, Interest) {
+    let settings = EngineSettings { direct: lane == DIRECT, ..EngineSettings::default() };
+    let engine = Engine::new(settings).expect("an engine");
     let settings = ProgramSettings {
         name: "micro".into(),
         limits: Limits { memory: 1 << 30, ..Limits::default() },
@@ -79,6 +90,8 @@ fn start(code: &[u8], config: &str) -> (Instance<NoValues>, Interest) {
         buckets: Arc::new(Buckets::default()),
     };
     let artifact = engine.load(code).expect("it loads");
+    let is_direct = artifact.inspection.lane == Lane::Direct;
+    assert_eq!(is_direct, lane == DIRECT, "{:?}", artifact.inspection.lane);
     let program = Program::new(&engine, &artifact, settings).expect("it links");
     program.instantiate(config).expect("it accepts its configuration")
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use serde_json::{Value, json};
+use weir_runtime::Lane;
 
 use crate::{
     app::App,
@@ -56,6 +57,10 @@ pub(super) fn filters(app: &App) -> Value {
                 "name": &**plan.name(),
                 "generation": plan.generation,
                 "sha256": &*plan.sha256,
+                "lane": match plan.artifact().inspection.lane {
+                    Lane::Direct => "direct",
+                    Lane::Component(_) => "component",
+                },
                 "hooks": plan.hooks.names().collect::<Vec<_>>(),
                 "calls": by_label(|hook: Hook| plan.metrics.calls.sum(hook)),
                 "nanoseconds": plan.metrics.time.sum_ns(),

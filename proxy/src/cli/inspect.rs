@@ -3,7 +3,7 @@
 use std::{fmt::Write, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use weir_runtime::{Allocation, Engine, EngineSettings, Inspection, Kind};
+use weir_runtime::{Allocation, Engine, EngineSettings, Inspection, Kind, Lane};
 
 use super::print;
 use crate::app;
@@ -42,10 +42,20 @@ fn told(file: &str, is: &Inspection) -> String {
         &is.contract.as_ref().map_or("none".to_owned(), |version| format!("weir:policy@{version}")),
     );
     line("hooks", &listed(is.hooks.names()));
+    if is.kind == Kind::Policy {
+        line("lane", &lane(&is.lane));
+    }
     line("imports", &listed(is.imports.iter().map(String::as_str)));
     line("size", &format!("{} bytes", is.size));
     line("sha256", &is.sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     text
+}
+
+fn lane(lane: &Lane) -> String {
+    match lane {
+        Lane::Direct => "direct".to_owned(),
+        Lane::Component(reason) => format!("component, because it {reason}"),
+    }
 }
 
 fn kind(kind: Kind) -> &'static str {
