@@ -19,6 +19,9 @@ use crate::{
     work::{Policies, Work},
 };
 
+/// How long a subject may take to find that a connection is idle.
+const SETTLED: Duration = Duration::from_secs(4);
+
 /// One subject's memory.
 #[derive(Debug, Serialize)]
 pub(crate) struct Idle {
@@ -68,7 +71,7 @@ fn held(stage: &Stage, subject: Subject, connections: usize) -> Result<Result<(f
     let tls = if stage.work == Work::Tls { Some(http1::client_config(&stage.ca())?) } else { None };
     let mut kept = vec![answered(&running.address, request, tls.as_ref())?];
     let settled = || {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(SETTLED);
         cpu::resident(running.id())
     };
     let before = settled()?;

@@ -6,11 +6,17 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use weir_balance::Random;
 
-use crate::{clock::Clock, stream::BufferPool};
+use crate::{
+    clock::{Clock, Nanos},
+    stream::BufferPool,
+};
 
 /// One worker's own things.
 #[derive(Debug)]
@@ -25,6 +31,7 @@ pub struct Worker {
     pub draining: Signal,
     random: Cell<u64>,
     next_exchange: Cell<u64>,
+    recent: Cell<Nanos>,
 }
 
 impl Worker {
@@ -37,7 +44,26 @@ impl Worker {
             draining: Signal::default(),
             random: Cell::new(seed),
             next_exchange: Cell::new((index as u64) << 48),
+            recent: Cell::new(clock.now()),
         }
+    }
+
+    /// Reads the clock.
+    pub fn now(&self) -> Nanos {
+        let now = self.clock.now();
+        self.recent.set(now);
+        now
+    }
+
+    /// What the clock said when this worker last read it. Free, and as good as a reading wherever one was taken
+    /// since the task last waited: work between two waits takes microseconds.
+    pub fn recent(&self) -> Nanos {
+        self.recent.get()
+    }
+
+    /// The moment that lies so far behind [`recent`](Self::recent); none if it is beyond all time.
+    pub fn after(&self, duration: Duration) -> Option<Instant> {
+        self.clock.instant(self.recent()).checked_add(duration).map(Instant::from_std)
     }
 
     /// Uniformly random bits (wyrand); not for secrets.

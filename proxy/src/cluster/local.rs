@@ -50,7 +50,7 @@ impl LocalCluster {
     }
 
     /// Chooses an endpoint, if there is one that carries `labels`. `tried` are positions not to choose
-    /// again unless there is no other.
+    /// again unless there is no other. The time is the worker's most recent one.
     pub fn pick(
         &self,
         worker: &Worker,
@@ -58,7 +58,7 @@ impl LocalCluster {
         hash: Option<u64>,
         tried: &[usize],
     ) -> Option<Picked<'_>> {
-        let now = worker.clock.now();
+        let now = worker.recent();
         let mut dice = Dice(worker);
         let cluster = &*self.shared;
         let index = if labels.is_empty() {

@@ -133,7 +133,7 @@ impl EndpointPool {
     /// Takes back a connection that can serve another exchange.
     pub(super) fn give_back(&self, worker: &Worker, mut connection: H1Connection) {
         connection.served = connection.served.saturating_add(1);
-        connection.idle_since = worker.clock.now();
+        connection.idle_since = worker.recent();
         self.idle.borrow_mut().push(connection);
         self.freed.notify_one();
     }
@@ -160,7 +160,7 @@ impl EndpointPool {
             match connect(cluster, endpoint).await? {
                 Connected::H1(io) => {
                     self.speaks_h1.set(true);
-                    let idle_since = worker.clock.now();
+                    let idle_since = worker.now();
                     Ok(Checkout::H1(H1Connection { io, served: 0, idle_since, _permit: permit }))
                 }
                 Connected::H2(io) => {
@@ -206,7 +206,7 @@ impl EndpointPool {
 
     /// Closes what idled too long, and what the endpoint closed.
     pub(super) fn tend(&self, worker: &Worker, idle_timeout: Duration) {
-        let now = worker.clock.now();
+        let now = worker.now();
         let outlived = |since: Nanos| u128::from(now.saturating_sub(since)) > idle_timeout.as_nanos();
         let mut cx = Context::from_waker(Waker::noop());
         self.idle.borrow_mut().retain(|c| !outlived(c.idle_since) && c.io.is_quiet(&mut cx));

@@ -20,6 +20,7 @@ use crate::{
     error::{Error, Failure},
     message::{Known, Method, Request, RequestHead, ResponseHead},
     snapshot::{LocalSnapshot, LocalState},
+    stream::Buffer,
     worker::Worker,
 };
 
@@ -159,6 +160,7 @@ async fn send(
     let mut reuse = Reuse::Any;
     loop {
         let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
+        worker.now();
         let picked = cluster.pick(worker, &Default::default(), None, avoid).ok_or(Failure::NoEndpoint)?;
         let mut watch = Watch::begin(worker, &cluster.shared, picked.endpoint);
         let failed = match try_once(worker, cluster, &picked, reuse, question, &mut watch, &mut take).await {
@@ -212,14 +214,15 @@ async fn try_once(
     })?;
     match checkout {
         Checkout::H1(connection) => {
-            let mut buffer = worker.buffers.take();
+            let mut buffer = Buffer::default();
             let out = worker.buffers.take_output();
             let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
             let framing = match (question.body.len(), question.head.method.is_safe()) {
                 (0, true) => Framing::None,
                 (length, _) => Framing::Length(length as u64),
             };
-            let sent = Sent::h1(&connection.io, &mut buffer, out, &question.head, framing, limits);
+            let sent =
+                Sent::h1(&connection.io, &mut buffer, &worker.buffers, out, &question.head, framing, limits);
             let outcome = converse(sent, question, connection.served > 0, watch, take).await;
             let clean = buffer.is_empty();
             worker.buffers.give(buffer);

@@ -4,8 +4,11 @@ use std::{
     future::poll_fn,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
+
+use tokio::time::Instant;
 
 use super::{
     exchange::{self, Ending, failure_head},
@@ -29,9 +32,14 @@ const DRAINED: usize = 256 * 1024;
 /// How long to wait for it, and for a caller to take a last answer in.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// A connection that was silent for so long gives the memory of its exchanges back.
+const LULL: Duration = Duration::from_secs(2);
+
 /// What an exchange leaves its connection fit for.
 enum Afterwards {
     Another,
+    /// Another, which lets itself be waited for until then.
+    Idle(Option<Instant>),
     End,
     /// A response was cut off: an orderly end could be taken for the end of its body.
     Reset,
@@ -55,46 +63,30 @@ pub async fn serve(
     closing: &mut Waiter,
 ) {
     let mut deadline = Deadline::new();
+    deadline.set_after(listener.plan.config.limits.head_timeout);
     let mut served = 0u64;
     loop {
-        let mut heads = state.take_heads();
-        let waited =
-            await_head(state, io, &listener, &mut buffer, &mut heads, &mut deadline, closing, served).await;
-        let parsed = match waited {
-            Waited::Request(parsed) => parsed,
-            Waited::Over => {
-                state.give_heads(heads);
+        if buffer.is_empty() {
+            // The memory goes back while nothing is there.
+            state.worker.buffers.give(std::mem::take(&mut buffer));
+            if !first_byte(io, &mut deadline, closing, served == 0).await {
                 break;
             }
-            Waited::Bad(failure, detail) => {
-                refuse(state, connection, io, &listener, &Error::new(failure, detail)).await;
-                state.give_heads(heads);
-                linger(io, &mut buffer, &mut deadline).await;
-                break;
-            }
-        };
-        let snapshot = state.snapshot();
-        if let Some(current) = snapshot.listener(&connection.listener) {
-            listener = Rc::clone(current);
         }
-        served += 1;
-        let last = listener.plan.config.limits.requests.is_some_and(|most| served >= most);
-        let close = !parsed.keep_alive || last || closing.is_raised();
         // Boxed, so that an idle connection does not hold the memory of an exchange.
-        let exchange = Box::pin(one(
+        let busy = Box::pin(busy(
             state,
             connection,
             io,
-            &listener,
-            snapshot,
-            heads,
             &mut buffer,
-            parsed,
-            close,
+            &mut listener,
             &mut deadline,
+            closing,
+            &mut served,
         ));
-        match exchange.await {
+        match busy.await {
             Afterwards::Another => {}
+            Afterwards::Idle(until) => deadline.set(until),
             Afterwards::End => break,
             Afterwards::Reset => {
                 state.worker.buffers.give(buffer);
@@ -105,6 +97,79 @@ pub async fn serve(
     state.worker.buffers.give(buffer);
     deadline.set_after(LINGER);
     let _ = deadline.bound(io.shutdown()).await;
+}
+
+/// Serves requests as long as one soon follows the other.
+#[expect(clippy::too_many_arguments, reason = "the parts of a connection, each borrowed while it is busy")]
+async fn busy(
+    state: &Rc<LocalState>,
+    connection: &Arc<ConnectionInfo>,
+    io: &Io,
+    buffer: &mut Buffer,
+    listener: &mut Rc<LocalListener>,
+    deadline: &mut Deadline,
+    closing: &mut Waiter,
+    served: &mut u64,
+) -> Afterwards {
+    loop {
+        let mut heads = state.take_heads();
+        let parsed = match await_head(state, io, listener, buffer, &mut heads, deadline).await {
+            Waited::Request(parsed) => parsed,
+            Waited::Over => {
+                state.give_heads(heads);
+                return Afterwards::End;
+            }
+            Waited::Bad(failure, detail) => {
+                refuse(state, connection, io, listener, &Error::new(failure, detail)).await;
+                state.give_heads(heads);
+                linger(io, buffer, deadline).await;
+                return Afterwards::End;
+            }
+        };
+        let snapshot = state.snapshot();
+        if let Some(current) = snapshot.listener(&connection.listener) {
+            *listener = Rc::clone(current);
+        }
+        *served += 1;
+        let last = listener.plan.config.limits.requests.is_some_and(|most| *served >= most);
+        let close = !parsed.keep_alive || last || closing.is_raised();
+        let served =
+            one(state, connection, io, listener, snapshot, heads, buffer, parsed, close, deadline).await;
+        let Afterwards::Another = served else { return served };
+        if buffer.is_empty() {
+            // The exchange has just ended, and noted when.
+            let until = state.worker.after(listener.plan.config.limits.idle_timeout);
+            if !soon(state, io, buffer, until, deadline, closing).await {
+                return Afterwards::Idle(until);
+            }
+            deadline.set(until);
+        }
+    }
+}
+
+/// Waits a little for the next request. False: it takes its time, or shall not come.
+async fn soon(
+    state: &LocalState,
+    io: &Io,
+    buffer: &mut Buffer,
+    until: Option<Instant>,
+    deadline: &mut Deadline,
+    closing: &mut Waiter,
+) -> bool {
+    // Another connection has more use for it meanwhile.
+    state.worker.buffers.give(std::mem::take(buffer));
+    let lull = state.worker.after(LULL);
+    deadline.set(until.min(lull).or(lull));
+    poll_fn(|cx| {
+        if io.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if closing.poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        deadline.poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// One exchange.
@@ -125,6 +190,10 @@ async fn one(
     request.fields.strip_hop_by_hop(parsed.upgrade);
     request.fields.remove_known(Known::Expect);
     let version = request.version;
+    if buffer.is_empty() && parsed.framing.is_empty() {
+        // Nothing is left to read: others have more use for the memory until the next request.
+        state.worker.buffers.give(std::mem::take(buffer));
+    }
     let mut body = Incoming::h1(io, buffer, parsed.framing);
     if parsed.expect_continue && version == Version::Http11 {
         body.invite_first();
@@ -161,9 +230,7 @@ async fn one(
     if reusable { Afterwards::Another } else { Afterwards::End }
 }
 
-/// Waits for a request's head: as long as the connection may idle for its first byte, then as long as a head
-/// may take.
-#[expect(clippy::too_many_arguments, reason = "the parts of a connection, each borrowed for the wait")]
+/// Reads a request's head, which may take its own time once it has begun.
 async fn await_head(
     state: &LocalState,
     io: &Io,
@@ -171,19 +238,11 @@ async fn await_head(
     buffer: &mut Buffer,
     heads: &mut Heads,
     deadline: &mut Deadline,
-    closing: &mut Waiter,
-    served: u64,
 ) -> Waited {
     let limits = &listener.plan.config.limits;
     let head_limits = HeadLimits { bytes: limits.head, fields: limits.fields };
     let mut scan = Scan::default();
-    if buffer.is_empty() {
-        // The memory goes back while nothing is there.
-        state.worker.buffers.give(std::mem::take(buffer));
-        deadline.set_after(if served == 0 { limits.head_timeout } else { limits.idle_timeout });
-        if !first_byte(io, deadline, closing, served == 0).await {
-            return Waited::Over;
-        }
+    if buffer.is_bare() {
         *buffer = state.worker.buffers.take();
     }
     let mut timed = false;
@@ -235,7 +294,7 @@ async fn refuse(
 ) {
     let mut head = ResponseHead::new(400);
     let body = failure_head(error, &mut head);
-    head.fields.push(Known::Date.as_str(), state.date.borrow_mut().at(SystemTime::now()));
+    head.fields.push_known(Known::Date, state.date.borrow_mut().at(SystemTime::now()));
     let mut out = state.worker.buffers.take_output();
     write_response(&mut out, &head, Framing::Length(body.len() as u64), Connection::Close);
     out.extend_from_slice(&body);

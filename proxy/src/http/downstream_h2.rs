@@ -75,7 +75,8 @@ pub async fn serve(
                     broken: broken.clone(),
                     place: Place::take(&streams),
                 };
-                tokio::task::spawn_local(stream.serve(request, respond));
+                // Boxed here: the runtime would move it, and it is large, several times before it is at its place.
+                tokio::task::spawn_local(Box::pin(stream.serve(request, respond)));
                 if !leaving && limits.requests.is_some_and(|most| served >= most) {
                     leaving = true;
                     h2.graceful_shutdown();
@@ -272,5 +273,5 @@ fn join_cookies(head: &mut RequestHead) {
     }
     let mut joined = Vec::new();
     head.fields.joined(Known::Cookie.as_str(), &mut joined);
-    head.fields.set(Known::Cookie.as_str(), &joined);
+    head.fields.set_known(Known::Cookie, &joined);
 }

@@ -5,8 +5,9 @@
 //! Whatever is stored is legal (RFC 9110 5.1 and 5.5): a name or value that is not is refused on the
 //! way in, so no source - a client, an HTTP/2 peer, a policy - can make a writer emit a forged line.
 
+mod hop;
+
 use super::known::{Known, KnownSet};
-use super::syntax::{has_token, tokens};
 pub use super::syntax::{legal_name, legal_value};
 
 /// The fields of one message, in the order received. Names are matched without regard to case and
@@ -16,6 +17,10 @@ pub struct Fields {
     /// Lines: `name: value\r\n`. Removed fields leave their bytes behind until [`Fields::clear`].
     lines: Vec<u8>,
     index: Vec<Entry>,
+    /// Names that may be there; what is not in it is not. Most questions are about names that are not.
+    names: KnownSet,
+    /// `lines` has bytes that belong to no field.
+    gaps: bool,
 }
 
 /// One line: where its parts lie in `lines`.
@@ -56,13 +61,15 @@ struct Wanted<'a> {
 impl Fields {
     /// No fields, and no memory until the first one.
     pub const fn new() -> Fields {
-        Fields { lines: Vec::new(), index: Vec::new() }
+        Fields { lines: Vec::new(), index: Vec::new(), names: KnownSet::NONE, gaps: false }
     }
 
     /// Forgets every field and keeps the memory.
     pub fn clear(&mut self) {
         self.lines.clear();
         self.index.clear();
+        self.names = KnownSet::NONE;
+        self.gaps = false;
     }
 
     /// Forgets every field and returns memory beyond `bytes`: for a connection that goes idle after an
@@ -98,6 +105,25 @@ impl Fields {
         true
     }
 
+    /// As [`Fields::push`], of a known name.
+    pub fn push_known(&mut self, known: Known, value: &[u8]) -> bool {
+        if known == Known::Other || !legal_value(value) {
+            return false;
+        }
+        self.push_known_legal(known, value);
+        true
+    }
+
+    /// As [`Fields::set`], of a known name.
+    pub fn set_known(&mut self, known: Known, value: &[u8]) -> bool {
+        if known == Known::Other || !legal_value(value) {
+            return false;
+        }
+        self.remove_known(known);
+        self.push_known_legal(known, value);
+        true
+    }
+
     /// Removes every field of this name; true if there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.remove_wanted(Wanted::new(name))
@@ -109,10 +135,17 @@ impl Fields {
     }
 
     fn remove_wanted(&mut self, wanted: Wanted<'_>) -> bool {
+        if !self.names.contains(wanted.known) {
+            return false;
+        }
         let mut found = false;
         for entry in self.index.iter_mut().filter(|entry| wanted.is(&self.lines, entry)) {
             entry.removed = true;
             found = true;
+        }
+        self.gaps |= found;
+        if wanted.known != Known::Other {
+            self.names = self.names.without(wanted.known);
         }
         found
     }
@@ -190,8 +223,21 @@ impl Fields {
         self.live().map(|entry| entry.line().len()).sum()
     }
 
+    /// At least as many bytes as [`Fields::byte_size`], known at once.
+    pub fn byte_room(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether one of these names may be there; false: none is.
+    pub fn may_have(&self, names: KnownSet) -> bool {
+        self.names.meets(names)
+    }
+
     /// Appends every field as `name: value\r\n`, except those of `skip`.
     pub fn write_lines(&self, skip: KnownSet, out: &mut Vec<u8>) {
+        if !self.gaps && !self.names.meets(skip) {
+            return out.extend_from_slice(&self.lines);
+        }
         // Lines that stand side by side in memory and are all wanted go out in one copy.
         let mut run = 0..0;
         for entry in self.live().filter(|entry| !skip.contains(entry.known)) {
@@ -206,101 +252,6 @@ impl Fields {
         out.extend_from_slice(&self.lines[run]);
     }
 
-    /// Removes what is meant for this connection only (RFC 9110 7.6.1): every field that `connection`
-    /// nominates, and those that are hop-by-hop whether nominated or not. Called once per message, on
-    /// the way in, so that no policy sees a field that will not be sent on.
-    ///
-    /// `te` is kept as exactly `trailers` if it allowed trailers, because trailers are passed on. With
-    /// `upgrade` the `upgrade` field stays, for the exchange that is about to switch protocols.
-    pub fn strip_hop_by_hop(&mut self, upgrade: bool) {
-        let trailers = self.all_known(Known::Te).any(|value| has_token(value, b"trailers"));
-        self.strip_nominated(upgrade);
-        let doomed = if upgrade { HOP_BY_HOP.without(Known::Upgrade) } else { HOP_BY_HOP };
-        for entry in self.index.iter_mut().filter(|entry| doomed.contains(entry.known)) {
-            entry.removed = true;
-        }
-        if trailers {
-            self.push_legal(b"te", b"trailers");
-        }
-    }
-
-    /// Removes the fields that the values of `connection` name.
-    fn strip_nominated(&mut self, upgrade: bool) {
-        for at in 0..self.index.len() {
-            let connection = self.index[at];
-            if connection.known != Known::Connection || connection.removed {
-                continue;
-            }
-            for option in tokens(&self.lines[connection.value()]) {
-                if upgrade && option.eq_ignore_ascii_case(b"upgrade") {
-                    continue;
-                }
-                for entry in &mut self.index {
-                    entry.removed |= self.lines[entry.name()].eq_ignore_ascii_case(option);
-                }
-                // A connection that nominates itself must not hide its further options.
-                self.index[at].removed = false;
-            }
-        }
-    }
-
-    /// Fields that may not stand behind a body (RFC 9110 6.5.1): they frame or route the message, say who
-    /// sends it, or tell how to read what was read already.
-    pub const NEVER_TRAILERS: KnownSet = KnownSet::of(&[
-        Known::Age,
-        Known::Authorization,
-        Known::CacheControl,
-        Known::Connection,
-        Known::ContentEncoding,
-        Known::ContentLength,
-        Known::ContentLengthLookalike,
-        Known::ContentRange,
-        Known::ContentType,
-        Known::Cookie,
-        Known::Date,
-        Known::Expect,
-        Known::Expires,
-        Known::Forwarded,
-        Known::Host,
-        Known::Http2Settings,
-        Known::IfMatch,
-        Known::IfModifiedSince,
-        Known::IfNoneMatch,
-        Known::IfRange,
-        Known::IfUnmodifiedSince,
-        Known::KeepAlive,
-        Known::Location,
-        Known::MaxForwards,
-        Known::Pragma,
-        Known::ProxyAuthenticate,
-        Known::ProxyAuthorization,
-        Known::ProxyConnection,
-        Known::Range,
-        Known::RetryAfter,
-        Known::SetCookie,
-        Known::Te,
-        Known::Trailer,
-        Known::TransferEncoding,
-        Known::TransferEncodingLookalike,
-        Known::Upgrade,
-        Known::Vary,
-        Known::Via,
-        Known::WwwAuthenticate,
-        Known::XForwardedFor,
-        Known::XForwardedHost,
-        Known::XForwardedPort,
-        Known::XForwardedProto,
-        Known::XRealIp,
-        Known::XRequestId,
-    ]);
-
-    /// Adds a field that came behind a body, if it may stand there. The name must be a token, the value
-    /// legal.
-    pub(super) fn push_trailer(&mut self, name: &[u8], value: &[u8]) {
-        self.push_legal(name, value);
-        self.index.pop_if(|entry| Fields::NEVER_TRAILERS.contains(entry.known));
-    }
-
     /// Every field as the proxy knows its name, with its value.
     pub(super) fn known_values(&self) -> impl Iterator<Item = (Known, &[u8])> {
         self.live().map(|entry| (entry.known, &self.lines[entry.value()]))
@@ -308,13 +259,26 @@ impl Fields {
 
     /// Adds a field whose name is a token and whose value is legal.
     pub(super) fn push_legal(&mut self, name: &[u8], value: &[u8]) {
+        let at = self.add_line(name, value);
+        self.index_line(at, name.len());
+    }
+
+    /// As [`Fields::push_legal`], of a known name.
+    fn push_known_legal(&mut self, known: Known, value: &[u8]) {
+        let name = known.as_str().as_bytes();
+        let at = self.add_line(name, value);
+        self.index_known(at, name.len(), known);
+    }
+
+    /// Writes a line behind all others, and tells where it begins.
+    fn add_line(&mut self, name: &[u8], value: &[u8]) -> usize {
         let at = self.lines.len();
         self.lines.reserve(name.len() + value.len() + LINE_EXTRA);
         self.lines.extend_from_slice(name);
         self.lines.extend_from_slice(b": ");
         self.lines.extend_from_slice(value);
         self.lines.extend_from_slice(b"\r\n");
-        self.index_line(at, name.len());
+        at
     }
 
     /// Adds a field from its line, `name: value`, which is legal and has exactly this one blank.
@@ -328,17 +292,22 @@ impl Fields {
 
     /// Takes the line at the end of `lines` into the index.
     fn index_line(&mut self, at: usize, name_len: usize) {
-        let line = &mut self.lines[at..];
-        let value_len = line.len() - name_len - LINE_EXTRA;
-        let name = &mut line[..name_len];
+        let name = &mut self.lines[at..at + name_len];
         name.make_ascii_lowercase();
         let known = Known::of_lower(name);
+        self.index_known(at, name_len, known);
+    }
+
+    /// As [`Fields::index_line`], of a line whose name is known and in lower case.
+    fn index_known(&mut self, at: usize, name_len: usize, known: Known) {
+        let value_len = self.lines.len() - at - name_len - LINE_EXTRA;
         // The limits of every caller lie far below 4 GiB; a line beyond it is not stored.
         if u32::try_from(self.lines.len()).is_err() {
             self.lines.truncate(at);
             return;
         }
         let (at, name, value) = (at as u32, name_len as u32, value_len as u32);
+        self.names = self.names.with(known);
         self.index.push(Entry { at, name, value, known, removed: false });
     }
 
@@ -347,7 +316,8 @@ impl Fields {
     }
 
     fn find<'s, 'n>(&'s self, wanted: Wanted<'n>) -> impl Iterator<Item = &'s [u8]> + use<'s, 'n> {
-        self.index
+        let index = if self.names.contains(wanted.known) { &*self.index } else { &[] };
+        index
             .iter()
             .filter(move |entry| wanted.is(&self.lines, entry))
             .map(|entry| &self.lines[entry.value()])
@@ -374,21 +344,6 @@ impl PartialEq for Fields {
 }
 
 impl Eq for Fields {}
-
-/// Fields that never pass a proxy, nominated or not (RFC 9110 7.6.1, RFC 9113 8.2.2). The names with an
-/// underscore mean nothing in HTTP, but a server that hands fields on as variables reads them as the
-/// framing fields that they resemble.
-const HOP_BY_HOP: KnownSet = KnownSet::of(&[
-    Known::Connection,
-    Known::ContentLengthLookalike,
-    Known::Http2Settings,
-    Known::KeepAlive,
-    Known::ProxyConnection,
-    Known::Te,
-    Known::TransferEncoding,
-    Known::TransferEncodingLookalike,
-    Known::Upgrade,
-]);
 
 #[cfg(test)]
 mod tests;

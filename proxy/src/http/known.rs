@@ -21,14 +21,12 @@ macro_rules! known {
 
             /// The name in lower case; empty for [`Known::Other`].
             pub const fn as_str(self) -> &'static str {
-                let name: &[u8] = match self {
-                    Known::Other => b"",
-                    $(Known::$id => $text,)*
-                };
-                match std::str::from_utf8(name) {
+                // A table, so that the check that names are text is made by the compiler.
+                const NAMES: &[&str] = &["", $(match std::str::from_utf8($text) {
                     Ok(name) => name,
-                    Err(_) => "",
-                }
+                    Err(_) => panic!("a name is text"),
+                },)*];
+                NAMES[self as usize]
             }
 
             /// Looks a name up that is in lower case already.
@@ -117,7 +115,7 @@ impl Known {
 }
 
 /// A set of known names, tested with one instruction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct KnownSet(u64);
 
 impl KnownSet {
@@ -142,6 +140,16 @@ impl KnownSet {
     /// The set without this name.
     pub const fn without(self, name: Known) -> KnownSet {
         KnownSet(self.0 & !name.bit())
+    }
+
+    /// What belongs to this set but not to the other.
+    pub const fn minus(self, other: KnownSet) -> KnownSet {
+        KnownSet(self.0 & !other.0)
+    }
+
+    /// Whether the sets have a name in common.
+    pub const fn meets(self, other: KnownSet) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Whether the name belongs to the set.

@@ -19,7 +19,7 @@ use crate::{
     cluster::H2Connection,
     error::{Error, Failure},
     message::{Method, RequestHead, ResponseHead, Scheme, Version},
-    stream::{Buffer, Io},
+    stream::{Buffer, BufferPool, Io},
 };
 
 /// A request that is about to go out, and where its response will come from.
@@ -45,6 +45,8 @@ pub(super) enum HeadSource<'a> {
 pub(super) struct H1Source<'a> {
     io: &'a Io,
     buffer: &'a mut Buffer,
+    /// Where the buffer's memory comes from, once there is something to read.
+    buffers: &'a BufferPool,
     scan: Scan,
     limits: HeadLimits,
     method: Method,
@@ -99,6 +101,7 @@ impl<'a> Sent<'a> {
     pub(super) fn h1(
         io: &'a Io,
         buffer: &'a mut Buffer,
+        buffers: &'a BufferPool,
         mut out: Vec<u8>,
         head: &RequestHead,
         framing: Framing,
@@ -108,8 +111,15 @@ impl<'a> Sent<'a> {
         write_request(&mut out, head, framing, Connection::Implied);
         let mut sink = H1Outgoing::new(io, out);
         sink.begin_body(framing);
-        let source =
-            H1Source { io, buffer, scan: Scan::default(), limits, method: head.method.clone(), heard: false };
+        let source = H1Source {
+            io,
+            buffer,
+            buffers,
+            scan: Scan::default(),
+            limits,
+            method: head.method.clone(),
+            heard: false,
+        };
         Self { sink: Outgoing::H1(sink), source: HeadSource::H1(source) }
     }
 
@@ -254,6 +264,9 @@ impl H1Source<'_> {
                     length,
                     keep_alive: parsed.keep_alive,
                 }));
+            }
+            if self.buffer.is_bare() && ready!(self.io.poll_readable(cx)).is_ok() {
+                *self.buffer = self.buffers.take();
             }
             let error = match ready!(self.io.poll_read(cx, self.buffer, 1)) {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),

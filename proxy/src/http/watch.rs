@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_balance::Ended;
 
 use crate::{
-    clock::{Clock, Nanos},
+    clock::Nanos,
     cluster::{Cluster, Endpoint},
     error::Failure,
     message::{Known, ResponseHead},
@@ -17,34 +17,27 @@ use crate::{
 pub(in crate::http) struct Watch<'a> {
     cluster: &'a Cluster,
     endpoint: &'a Endpoint,
-    worker: usize,
-    clock: Clock,
+    worker: &'a Worker,
     begun: Nanos,
     ended: Option<Ended>,
 }
 
 impl<'a> Watch<'a> {
-    pub(in crate::http) fn begin(worker: &Worker, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Self {
+    /// An attempt that begins at the worker's most recent time.
+    pub(in crate::http) fn begin(worker: &'a Worker, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Self {
         endpoint.load.begin();
-        Self {
-            cluster,
-            endpoint,
-            worker: worker.index,
-            clock: worker.clock,
-            begun: worker.clock.now(),
-            ended: None,
-        }
+        Self { cluster, endpoint, worker, begun: worker.recent(), ended: None }
     }
 
     /// The head of the response is there. Answers how long it took.
     pub(in crate::http) fn answered(&mut self, head: &ResponseHead) -> Nanos {
-        let took = self.clock.now().saturating_sub(self.begun);
+        let took = self.worker.now().saturating_sub(self.begun);
         self.ended = Some(if turned_away(head) {
             Ended::Refused { hold: retry_after(head) }
         } else {
             Ended::Answered { rtt: Duration::from_nanos(took) }
         });
-        self.cluster.metrics.duration.observe_ns(self.worker, took);
+        self.cluster.metrics.duration.observe_ns(self.worker.index, took);
         took
     }
 
@@ -58,7 +51,7 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let now = self.clock.now();
+        let now = self.worker.now();
         let after = Duration::from_nanos(now.saturating_sub(self.begun));
         let ended = self.ended.unwrap_or(Ended::Cancelled { after });
         self.endpoint.load.end(now, ended);
@@ -70,7 +63,7 @@ impl Drop for Watch<'_> {
         if result != Attempted::Abandoned {
             self.endpoint.count(result == Attempted::Answered);
         }
-        self.cluster.metrics.attempts.one(self.worker, result);
+        self.cluster.metrics.attempts.one(self.worker.index, result);
     }
 }
 

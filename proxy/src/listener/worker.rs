@@ -14,8 +14,9 @@ use std::{
 };
 
 use tokio::{
+    runtime::{Builder, LocalOptions},
     sync::{mpsc, oneshot},
-    task::{LocalSet, spawn_local},
+    task::spawn_local,
 };
 
 use super::{
@@ -127,9 +128,9 @@ impl Seed {
     /// Starts the thread.
     pub fn start(self) -> std::io::Result<JoinHandle<()>> {
         thread::Builder::new().name(format!("weir-worker-{}", self.index)).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => LocalSet::new().block_on(&runtime, self.run()),
+                Ok(runtime) => runtime.block_on(self.run()),
                 Err(error) => tracing::error!(%error, "a worker could not start"),
             }
         })

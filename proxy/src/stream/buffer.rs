@@ -1,6 +1,6 @@
 //! Read buffers, and the worker's pool of them: an idle connection holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Bytes that were read and not yet used.
 #[derive(Debug, Default)]
@@ -73,6 +73,11 @@ impl Buffer {
         self.end == self.bytes.len()
     }
 
+    /// Whether it has no memory yet.
+    pub fn is_bare(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn capacity(&self) -> usize {
         self.bytes.len()
     }
@@ -82,25 +87,32 @@ impl Buffer {
 #[derive(Debug, Default)]
 pub struct BufferPool {
     buffers: RefCell<Vec<Buffer>>,
+    /// Bytes of them.
+    kept: Cell<usize>,
     outputs: RefCell<Vec<Vec<u8>>>,
 }
 
-/// How many of each kind are kept: enough for a busy worker, 4 MiB at the most.
-const KEPT: usize = 64;
+/// Bytes of buffers that are kept: enough for a busy worker.
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// How many output vectors are kept; they are small, unless large bodies have just passed.
+const KEPT_OUTPUTS: usize = 64;
 
 impl BufferPool {
     /// An empty buffer.
     pub fn take(&self) -> Buffer {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
+        let Some(buffer) = self.buffers.borrow_mut().pop() else { return Buffer::default() };
+        self.kept.set(self.kept.get() - buffer.capacity());
+        buffer
     }
 
     /// Takes a buffer back. What it holds is forgotten.
     pub fn give(&self, mut buffer: Buffer) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < KEPT && buffer.capacity() > 0 && buffer.capacity() <= LARGEST {
+        let kept = self.kept.get() + buffer.capacity();
+        if kept <= KEPT_BYTES && buffer.capacity() > 0 && buffer.capacity() <= LARGEST {
             buffer.start = 0;
             buffer.end = 0;
-            buffers.push(buffer);
+            self.kept.set(kept);
+            self.buffers.borrow_mut().push(buffer);
         }
     }
 
@@ -112,7 +124,7 @@ impl BufferPool {
     /// Takes an output vector back.
     pub fn give_output(&self, mut output: Vec<u8>) {
         let mut outputs = self.outputs.borrow_mut();
-        if outputs.len() < KEPT && output.capacity() <= LARGEST {
+        if outputs.len() < KEPT_OUTPUTS && output.capacity() <= LARGEST {
             output.clear();
             outputs.push(output);
         }
@@ -141,5 +153,20 @@ mod tests {
         buffer.push(b"secret");
         pool.give(buffer);
         assert!(pool.take().is_empty());
+    }
+
+    #[test]
+    fn what_a_pool_keeps_is_bounded() {
+        let pool = BufferPool::default();
+        let many = 2 * KEPT_BYTES / FIRST;
+        let buffers = (0..many).map(|_| {
+            let mut buffer = Buffer::default();
+            buffer.push(b"x");
+            buffer
+        });
+        buffers.collect::<Vec<_>>().into_iter().for_each(|buffer| pool.give(buffer));
+        let kept = (0..many).filter(|_| !pool.take().is_bare()).count();
+        assert_eq!(kept, KEPT_BYTES / FIRST);
+        assert_eq!(pool.kept.get(), 0);
     }
 }

@@ -24,7 +24,11 @@ impl Drop for Exchange<'_> {
             let draining = self.state.worker.draining.is_raised();
             self.sofar.aborted = Some(if draining { Failure::Draining } else { Failure::DownstreamAborted });
         }
-        let total = self.state.worker.clock.now().saturating_sub(self.begun);
+        // The end of the last attempt was noted just now; any other end was not.
+        let worker = &self.state.worker;
+        let relayed = self.sofar.ended && self.sofar.local.is_none() && self.sofar.attempts > 0;
+        let now = if relayed { worker.recent() } else { worker.now() };
+        let total = now.saturating_sub(self.begun);
         self.tell_filters(total);
         self.count(total);
         if self.state.access_log.is_some() {

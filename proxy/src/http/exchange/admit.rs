@@ -25,7 +25,7 @@ impl<'w> Exchange<'w> {
         let given = request.head.fields.get_known(Known::XRequestId).and_then(RequestId::adopt);
         request.id = given.unwrap_or_else(|| {
             let id = RequestId::random(worker.random(), worker.random());
-            request.head.fields.set(Known::XRequestId.as_str(), id.as_str().as_bytes());
+            request.head.fields.set_known(Known::XRequestId, id.as_bytes());
             id
         });
         request.trace = trace::carry(&mut request.head.fields);
@@ -34,7 +34,7 @@ impl<'w> Exchange<'w> {
         request.connection = Some(Arc::clone(connection));
         request.route.cluster.clone_from(&listener.home);
         listener.plan.metrics.requests_active.up(worker.index);
-        let begun = worker.clock.now();
+        let begun = worker.now();
         Self {
             id: worker.next_exchange(),
             begun,
@@ -87,13 +87,13 @@ fn forwarded(head: &mut RequestHead, connection: &ConnectionInfo, mode: Forwarde
             for known in [Known::Forwarded, Known::XForwardedFor, Known::XForwardedPort, Known::XRealIp] {
                 head.fields.remove_known(known);
             }
-            head.fields.set(Known::XForwardedFor.as_str(), peer.as_bytes());
-            head.fields.set(Known::XForwardedProto.as_str(), scheme.as_bytes());
+            head.fields.set_known(Known::XForwardedFor, peer.as_bytes());
+            head.fields.set_known(Known::XForwardedProto, scheme.as_bytes());
         }
         Forwarded::Append => {
             extend(&mut head.fields, Known::XForwardedFor, peer);
             if head.fields.get_known(Known::XForwardedProto).is_none() {
-                head.fields.set(Known::XForwardedProto.as_str(), scheme.as_bytes());
+                head.fields.set_known(Known::XForwardedProto, scheme.as_bytes());
             }
             if head.fields.get_known(Known::Forwarded).is_some() {
                 let node = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
@@ -109,7 +109,7 @@ fn forwarded(head: &mut RequestHead, connection: &ConnectionInfo, mode: Forwarde
     if authority.is_empty() {
         head.fields.remove_known(Known::XForwardedHost);
     } else {
-        head.fields.set(Known::XForwardedHost.as_str(), &authority);
+        head.fields.set_known(Known::XForwardedHost, &authority);
     }
 }
 
@@ -120,7 +120,7 @@ fn extend(fields: &mut Fields, known: Known, element: &str) {
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(element.as_bytes());
-    fields.set(known.as_str(), &list);
+    fields.set_known(known, &list);
 }
 
 /// RFC 9110 7.6.3: a gateway names itself to the origin.
@@ -129,7 +129,7 @@ fn via(head: &mut RequestHead) {
     let mut element = [0u8; 8];
     element[..3].copy_from_slice(version.as_bytes());
     element[3..].copy_from_slice(b" weir");
-    head.fields.append(Known::Via.as_str(), &element);
+    head.fields.push_known(Known::Via, &element);
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl Exchange<'_> {
     pub(super) fn mark_response(&mut self, reply: &mut Reply<'_>) {
         reply.close |= self.state.worker.draining.is_raised();
         let id = &self.heads.request.id;
-        self.heads.response.fields.set(Known::XRequestId.as_str(), id.as_str().as_bytes());
+        self.heads.response.fields.set_known(Known::XRequestId, id.as_bytes());
     }
 
     async fn send_local(&mut self, body: &[u8], reply: &mut Reply<'_>) -> Result<(), SendError> {
@@ -105,13 +105,13 @@ impl Exchange<'_> {
         let head = &mut self.heads.response;
         if head.fields.get_known(Known::Date).is_none() {
             let mut date = self.state.date.borrow_mut();
-            head.fields.push(Known::Date.as_str(), date.at(std::time::SystemTime::now()));
+            head.fields.push_known(Known::Date, date.at(std::time::SystemTime::now()));
         }
         let bodiless = self.heads.request.head.method == Method::Head || matches!(head.status, 204 | 304);
         self.sofar.status = head.status;
         if bodiless {
             if head.status != 204 && head.status != 304 {
-                head.fields.set(Known::ContentLength.as_str(), body.len().to_string().as_bytes());
+                head.fields.set_known(Known::ContentLength, body.len().to_string().as_bytes());
             }
             reply.begin(head, Length::None)?;
             return reply.body().end(None).await;
@@ -151,10 +151,10 @@ pub(in crate::http) fn failure_head(error: &Error, head: &mut ResponseHead) -> V
     status.push_str("; details=\"");
     status.push_str(&detail);
     status.push('"');
-    head.fields.push(Known::ProxyStatus.as_str(), status.as_bytes());
-    head.fields.push("content-type", b"text/plain; charset=utf-8");
+    head.fields.push_known(Known::ProxyStatus, status.as_bytes());
+    head.fields.push_known(Known::ContentType, b"text/plain; charset=utf-8");
     if row.status == 503 {
-        head.fields.push(Known::RetryAfter.as_str(), b"1");
+        head.fields.push_known(Known::RetryAfter, b"1");
     }
     format!("{}\n", row.reason.replace('_', " ")).into_bytes()
 }

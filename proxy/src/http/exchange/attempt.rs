@@ -33,7 +33,7 @@ use crate::{
         watch::Watch,
     },
     message::Known,
-    stream::Deadline,
+    stream::{Buffer, Deadline},
 };
 
 /// Positions of endpoints that were tried.
@@ -98,7 +98,12 @@ impl Exchange<'_> {
         let ends = Instant::from_std(self.state.worker.clock.instant(self.timed_from)) + timeout;
         let mut tried = Tried::new();
         let mut reuse = Reuse::Any;
+        // Without filters nothing took time since the clock was read.
+        let mut fresh = self.seats.is_empty() && route.mirror.is_none();
         loop {
+            if !std::mem::take(&mut fresh) {
+                self.state.worker.now();
+            }
             let route = &self.heads.request.route;
             let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
             let picked = cluster.pick(&self.state.worker, &route.labels, route.hash, avoid);
@@ -158,15 +163,17 @@ impl Exchange<'_> {
         let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
         let (framing, length) = self.body_framing(body);
         let silence = self.listener.plan.config.limits.body_timeout;
-        let timing = Timing::new(deadline, ends, timeout, silence);
+        let timing = Timing::new(&self.state.worker, deadline, ends, timeout, silence);
         match checkout {
             Checkout::H1(connection) => {
                 if body.awaits_invitation() {
-                    self.heads.request.head.fields.set(Known::Expect.as_str(), b"100-continue");
+                    self.heads.request.head.fields.set_known(Known::Expect, b"100-continue");
                 }
-                let mut buffer = self.state.worker.buffers.take();
-                let out = self.state.worker.buffers.take_output();
-                let sent = Sent::h1(&connection.io, &mut buffer, out, self.request(), framing, limits);
+                let buffers = &self.state.worker.buffers;
+                let mut buffer = Buffer::default();
+                let out = buffers.take_output();
+                let sent =
+                    Sent::h1(&connection.io, &mut buffer, buffers, out, self.request(), framing, limits);
                 let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
                 // As the head said: an endpoint that knows no codings may have lost its place.
                 let last = !self.request().codings().is_empty();

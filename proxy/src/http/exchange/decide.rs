@@ -183,7 +183,7 @@ impl Exchange<'_> {
             (None, Some(cluster)) => cluster.shared.config.exchange_timeout,
             (None, None) => LONGEST,
         };
-        let gone = self.state.worker.clock.now().saturating_sub(self.timed_from);
+        let gone = self.state.worker.now().saturating_sub(self.timed_from);
         timeout.saturating_sub(Duration::from_nanos(gone))
     }
 
@@ -206,7 +206,7 @@ impl Exchange<'_> {
                 Ok(Err(error)) => return Err(body_failed(error).into()),
                 Ok(Ok(false)) => {
                     if comes {
-                        self.timed_from = self.state.worker.clock.now();
+                        self.timed_from = self.state.worker.now();
                     }
                     return Ok((held, body.take_trailers()));
                 }

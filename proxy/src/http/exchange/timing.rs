@@ -12,10 +12,11 @@ use std::{
 use tokio::time::Instant;
 
 use super::Transfer;
-use crate::{error::Failure, stream::Deadline};
+use crate::{error::Failure, stream::Deadline, worker::Worker};
 
 /// See the module.
 pub(super) struct Timing<'d> {
+    worker: &'d Worker,
     deadline: &'d mut Deadline,
     ends: Instant,
     timeout: Duration,
@@ -32,12 +33,13 @@ enum Phase {
 
 impl<'d> Timing<'d> {
     pub(super) fn new(
+        worker: &'d Worker,
         deadline: &'d mut Deadline,
         ends: Instant,
         timeout: Duration,
         silence: Duration,
     ) -> Self {
-        Self { deadline, ends, timeout, silence, phase: None }
+        Self { worker, deadline, ends, timeout, silence, phase: None }
     }
 
     /// Ready with what took too long.
@@ -81,7 +83,9 @@ impl<'d> Timing<'d> {
         match (self.phase, phase) {
             (None, Phase::Waiting) => self.deadline.set(Some(self.ends)),
             (_, Phase::Waiting) => self.deadline.set_after(self.timeout),
-            (_, Phase::Request | Phase::Response) => self.deadline.set_after(self.silence),
+            (_, Phase::Request) => self.deadline.set_after(self.silence),
+            // Entered when the head has just come, and the clock was read.
+            (_, Phase::Response) => self.deadline.set(self.worker.after(self.silence)),
         }
         self.phase = Some(phase);
     }

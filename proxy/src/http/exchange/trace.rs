@@ -16,7 +16,7 @@ pub(super) fn carry(fields: &mut Fields) -> Option<TraceParent> {
         fields.remove_known(Known::Traceparent);
     }
     match carried.as_ref().and_then(|carried| carried.state.as_deref()) {
-        Some(state) => _ = fields.set(Known::Tracestate.as_str(), state),
+        Some(state) => _ = fields.set_known(Known::Tracestate, state),
         None => _ = fields.remove_known(Known::Tracestate),
     }
     carried.map(|carried| carried.parent)

@@ -4,7 +4,7 @@
 use super::error::Fault;
 use crate::http::fields::Fields;
 use crate::http::head::Version;
-use crate::http::known::Known;
+use crate::http::known::{Known, KnownSet};
 use crate::http::syntax::{legal_name, tokens, trim};
 
 /// How the body of a message is delimited.
@@ -45,6 +45,15 @@ pub(super) struct Claims<'a> {
     options: usize,
 }
 
+/// The fields that claim something.
+const CLAIMING: KnownSet = KnownSet::of(&[
+    Known::Connection,
+    Known::ContentLength,
+    Known::Expect,
+    Known::TransferEncoding,
+    Known::Upgrade,
+]);
+
 /// More transfer codings than this serve nobody.
 const CODINGS_MOST: usize = 8;
 
@@ -63,6 +72,9 @@ impl<'a> Claims<'a> {
     /// Collects the claims; a claim that contradicts itself is a fault.
     pub(super) fn gather(fields: &'a Fields, version: Version) -> Result<Claims<'a>, Fault> {
         let mut claims = Claims::default();
+        if !fields.may_have(CLAIMING) {
+            return Ok(claims);
+        }
         let mut upgrade_field = false;
         for (known, value) in fields.known_values() {
             match known {

@@ -42,7 +42,7 @@ const NEVER_COPIED: KnownSet = KnownSet::of(&[
 /// [`Framing::UntilClose`] does not exist for requests and is written as [`Framing::Chunked`].
 pub fn write_request(out: &mut Vec<u8>, head: &RequestHead, framing: Framing, connection: Connection) {
     let path = head.path_and_query();
-    out.reserve(64 + path.len() + head.authority().len() + head.fields.byte_size());
+    out.reserve(64 + path.len() + head.authority().len() + head.fields.byte_room());
     put(out, &[head.method.as_str(), " "]);
     match (&head.method, path) {
         (Method::Connect, _) => put(out, &[head.authority()]),
@@ -63,7 +63,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &RequestHead, framing: Framing, co
 /// With [`Framing::None`] - a response to `HEAD`, 304, 204, 1xx - `content-length` of the fields is
 /// passed on where it tells what a `GET` would have got. Every other response wants a framing.
 pub fn write_response(out: &mut Vec<u8>, head: &ResponseHead, framing: Framing, connection: Connection) {
-    out.reserve(64 + head.fields.byte_size());
+    out.reserve(64 + head.fields.byte_room());
     put(out, &["HTTP/1.1 "]);
     let status = head.status.clamp(100, 599);
     put_decimal(out, u64::from(status));
