@@ -145,8 +145,10 @@ impl Functions {
         store: &mut Store<Host<V>>,
         id: u64,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
-        Ok(exported(self.request)?.call(store, (id, seen(view)))?.0)
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        (*into,) = exported(self.request)?.call(store, (id, seen(view)))?;
+        Ok(())
     }
 
     pub(crate) fn on_request_body<V: Values>(
@@ -155,8 +157,10 @@ impl Functions {
         id: u64,
         memo: u64,
         body: &[u8],
-    ) -> wasmtime::Result<Decision> {
-        Ok(exported(self.request_body)?.call(store, (id, memo, body))?.0)
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        (*into,) = exported(self.request_body)?.call(store, (id, memo, body))?;
+        Ok(())
     }
 
     pub(crate) fn on_answer<V: Values>(
@@ -165,8 +169,10 @@ impl Functions {
         id: u64,
         memo: &[u8],
         answer: Result<Answer, AnswerFailure>,
-    ) -> wasmtime::Result<Decision> {
-        Ok(exported(self.answer)?.call(store, (id, memo, answer))?.0)
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        (*into,) = exported(self.answer)?.call(store, (id, memo, answer))?;
+        Ok(())
     }
 
     pub(crate) fn on_response<V: Values>(
@@ -176,8 +182,10 @@ impl Functions {
         memo: u64,
         status: u16,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
-        Ok(exported(self.response)?.call(store, (id, memo, status, seen(view)))?.0)
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        (*into,) = exported(self.response)?.call(store, (id, memo, status, seen(view)))?;
+        Ok(())
     }
 
     pub(crate) fn on_complete<V: Values>(

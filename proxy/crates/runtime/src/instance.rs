@@ -5,7 +5,7 @@ use std::{mem, sync::Arc};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::{
-    Answer, AnswerFailure, Decision, Fault, HookSet, Interest, Outcome, Program, Values, View,
+    Answer, AnswerFailure, Decision, Fault, HookSet, Interest, Outcome, Passage, Program, Values, View,
     engine::Counted,
     fault::classify,
     host::{Host, Phase},
@@ -73,7 +73,7 @@ impl<V: Values> Instance<V> {
     /// The head of a request arrived.
     #[inline]
     pub fn on_request(&mut self, id: u64, view: &View, values: &mut V) -> Result<Decision, Fault> {
-        self.decide(HookSet::REQUEST, id, values, |f, store| f.on_request(store, id, view))
+        self.decide(HookSet::REQUEST, id, values, |f, store, into| f.on_request(store, id, view, into))
     }
 
     /// The body of a request arrived whole.
@@ -84,7 +84,9 @@ impl<V: Values> Instance<V> {
         body: &[u8],
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::REQUEST_BODY, id, values, |f, store| f.on_request_body(store, id, memo, body))
+        self.decide(HookSet::REQUEST_BODY, id, values, |f, store, into| {
+            f.on_request_body(store, id, memo, body, into)
+        })
     }
 
     /// The answer to a question arrived, or failed to.
@@ -95,7 +97,7 @@ impl<V: Values> Instance<V> {
         answer: Result<Answer, AnswerFailure>,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::ANSWER, id, values, |f, store| f.on_answer(store, id, memo, answer))
+        self.decide(HookSet::ANSWER, id, values, |f, store, into| f.on_answer(store, id, memo, answer, into))
     }
 
     /// The head of a response arrived.
@@ -107,7 +109,9 @@ impl<V: Values> Instance<V> {
         view: &View,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::RESPONSE, id, values, |f, store| f.on_response(store, id, memo, status, view))
+        self.decide(HookSet::RESPONSE, id, values, |f, store, into| {
+            f.on_response(store, id, memo, status, view, into)
+        })
     }
 
     /// The exchange is over.
@@ -142,28 +146,29 @@ impl<V: Values> Instance<V> {
 
     /// Calls a hook that decides, with the exchange's values moved in if the guest could ask for them.
     ///
-    /// A decision is some hundred bytes, so it is looked at where it lies and moved once.
+    /// A decision is some hundred bytes, so it is read into its place, looked at there and moved once.
     #[inline]
     fn decide(
         &mut self,
         hook: HookSet,
         id: u64,
         values: &mut V,
-        call: impl FnOnce(&Functions, &mut Store<Host<V>>) -> wasmtime::Result<Decision>,
+        call: impl FnOnce(&Functions, &mut Store<Host<V>>, &mut Decision) -> wasmtime::Result<()>,
     ) -> Result<Decision, Fault> {
         self.exported(hook)?;
         self.begin(Phase::Hook(id))?;
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
-        let result = call(&self.functions, &mut self.store);
+        let mut decision = Decision::Pass(Passage::default());
+        let result = call(&self.functions, &mut self.store, &mut decision);
         self.store.data_mut().meter.end();
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
         match result {
-            Ok(decision) if self.allows(&decision, hook) => Ok(decision),
-            Ok(decision) => Err(self.refuse(&decision, hook)),
+            Ok(()) if self.allows(&decision, hook) => Ok(decision),
+            Ok(()) => Err(self.refuse(&decision, hook)),
             Err(error) => Err(self.poison(&error)),
         }
     }

@@ -115,8 +115,9 @@ impl Functions {
         store: &mut Store<Host<V>>,
         id: u64,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
-        call!(self, on_request(store, id, view))
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        call!(self, on_request(store, id, view, into))
     }
 
     pub(crate) fn on_request_body<V: Values>(
@@ -125,8 +126,9 @@ impl Functions {
         id: u64,
         memo: u64,
         body: &[u8],
-    ) -> wasmtime::Result<Decision> {
-        call!(self, on_request_body(store, id, memo, body))
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        call!(self, on_request_body(store, id, memo, body, into))
     }
 
     pub(crate) fn on_answer<V: Values>(
@@ -135,8 +137,9 @@ impl Functions {
         id: u64,
         memo: &[u8],
         answer: Result<Answer, AnswerFailure>,
-    ) -> wasmtime::Result<Decision> {
-        call!(self, on_answer(store, id, memo, answer))
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        call!(self, on_answer(store, id, memo, answer, into))
     }
 
     #[inline]
@@ -147,8 +150,9 @@ impl Functions {
         memo: u64,
         status: u16,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
-        call!(self, on_response(store, id, memo, status, view))
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
+        call!(self, on_response(store, id, memo, status, view, into))
     }
 
     #[inline]

@@ -45,26 +45,40 @@ const _: () = {
     is::<String>(TEXT);
 };
 
+/// Reads a decision into one that passes and changes nothing. There, because it is large and most of it stays
+/// as it is: made here and handed on, it would be copied at every step.
 #[inline]
-pub(super) fn decision(lift: &mut Lift<'_>, record: &[u8; DECISION]) -> Result<Decision, Malformed> {
+pub(super) fn decision(
+    lift: &mut Lift<'_>,
+    record: &[u8; DECISION],
+    into: &mut Decision,
+) -> Result<(), Malformed> {
     match byte::<0, DECISION>(record) {
-        0 => passage(lift, part::<8, PASSAGE, DECISION>(record)).map(Decision::Pass),
-        1 => reply(lift, part::<8, REPLY, DECISION>(record)).map(Decision::Answer),
-        2 => question(lift, part::<8, QUESTION, DECISION>(record)).map(Decision::Ask),
-        other => Err(Malformed::Case(other.into())),
+        0 => {
+            if let Decision::Pass(into) = into {
+                passage(lift, part::<8, PASSAGE, DECISION>(record), into)?;
+            }
+        }
+        1 => *into = Decision::Answer(reply(lift, part::<8, REPLY, DECISION>(record))?),
+        2 => *into = Decision::Ask(question(lift, part::<8, QUESTION, DECISION>(record))?),
+        other => return Err(Malformed::Case(other.into())),
     }
+    Ok(())
 }
 
 #[inline]
-fn passage(lift: &mut Lift<'_>, record: &[u8; PASSAGE]) -> Result<Passage, Malformed> {
-    Ok(Passage {
-        edits: lift.list(pair::<0, PASSAGE>(record), edit)?,
-        route: option(byte::<8, PASSAGE>(record), || route(lift, part::<16, ROUTE, PASSAGE>(record)))?,
-        facts: lift.list(pair::<112, PASSAGE>(record), fact)?,
-        memo: long::<120, PASSAGE>(record),
-        keep_ms: word::<128, PASSAGE>(record),
-        delay_ms: word::<132, PASSAGE>(record),
-    })
+fn passage(lift: &mut Lift<'_>, record: &[u8; PASSAGE], into: &mut Passage) -> Result<(), Malformed> {
+    into.edits = lift.list(pair::<0, PASSAGE>(record), edit)?;
+    match byte::<8, PASSAGE>(record) {
+        0 => {}
+        1 => into.route = Some(route(lift, part::<16, ROUTE, PASSAGE>(record))?),
+        _ => return Err(Malformed::Option),
+    }
+    into.facts = lift.list(pair::<112, PASSAGE>(record), fact)?;
+    into.memo = long::<120, PASSAGE>(record);
+    into.keep_ms = word::<128, PASSAGE>(record);
+    into.delay_ms = word::<132, PASSAGE>(record);
+    Ok(())
 }
 
 fn route(lift: &mut Lift<'_>, record: &[u8; ROUTE]) -> Result<Route, Malformed> {

@@ -103,11 +103,14 @@ impl Functions {
         store: &mut Store<Host<V>>,
         id: u64,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
         let function = exported(self.request.as_ref())?;
         let mut lower = self.lower(store);
         let (at, bytes) = shown(&mut lower, view)?;
-        self.call(lower.store, function, (id, at.0, at.1, bytes.0, bytes.1), answers::decision)
+        self.call(lower.store, function, (id, at.0, at.1, bytes.0, bytes.1), |lift, record| {
+            answers::decision(lift, record, into)
+        })
     }
 
     pub(crate) fn on_request_body<V: 'static>(
@@ -116,11 +119,14 @@ impl Functions {
         id: u64,
         memo: u64,
         body: &[u8],
-    ) -> wasmtime::Result<Decision> {
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
         let function = exported(self.request_body.as_ref())?;
         let mut lower = self.lower(store);
         let body = lower.bytes(body)?;
-        self.call(lower.store, function, (id, memo, body.0, body.1), answers::decision)
+        self.call(lower.store, function, (id, memo, body.0, body.1), |lift, record| {
+            answers::decision(lift, record, into)
+        })
     }
 
     /// The failure's number stands where the status does otherwise, and the rest is 0.
@@ -130,7 +136,8 @@ impl Functions {
         id: u64,
         memo: &[u8],
         answer: Result<Answer, AnswerFailure>,
-    ) -> wasmtime::Result<Decision> {
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
         let function = exported(self.answer.as_ref())?;
         let mut lower = self.lower(store);
         let memo = lower.bytes(memo)?;
@@ -142,7 +149,7 @@ impl Functions {
             Err(failure) => (1, *failure as u32, (0, 0), (0, 0)),
         };
         let arguments = (id, memo.0, memo.1, failed, first, fields.0, fields.1, body.0, body.1);
-        self.call(lower.store, function, arguments, answers::decision)
+        self.call(lower.store, function, arguments, |lift, record| answers::decision(lift, record, into))
     }
 
     #[inline]
@@ -153,12 +160,13 @@ impl Functions {
         memo: u64,
         status: u16,
         view: &View,
-    ) -> wasmtime::Result<Decision> {
+        into: &mut Decision,
+    ) -> wasmtime::Result<()> {
         let function = exported(self.response.as_ref())?;
         let mut lower = self.lower(store);
         let (at, bytes) = shown(&mut lower, view)?;
         let arguments = (id, memo, status.into(), at.0, at.1, bytes.0, bytes.1);
-        self.call(lower.store, function, arguments, answers::decision)
+        self.call(lower.store, function, arguments, |lift, record| answers::decision(lift, record, into))
     }
 
     #[inline]

@@ -101,6 +101,9 @@ impl<'a> Lift<'a> {
         if !address.is_multiple_of(4) {
             return Err(Malformed::ListMisaligned);
         }
+        if length == 0 {
+            return Ok(Vec::new());
+        }
         let mut items = Vec::with_capacity(length);
         for bytes in bytes.as_chunks::<SIZE>().0 {
             items.push(item(self, bytes)?);

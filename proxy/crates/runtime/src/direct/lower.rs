@@ -76,16 +76,15 @@ impl<V: 'static> Lower<'_, V> {
     /// `string` and `list<u8>`.
     #[inline]
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> wasmtime::Result<Pair> {
-        let address = self.allocate(1, bytes.len())?;
-        self.write(address, bytes)?;
+        let (address, place) = self.allocate(1, bytes.len())?;
+        place.copy_from_slice(bytes);
         Ok((address, u32::try_from(bytes.len())?))
     }
 
     /// `list<u32>`.
     #[inline]
     pub(super) fn words(&mut self, words: &[u32]) -> wasmtime::Result<Pair> {
-        let address = self.allocate(4, size_of_val(words))?;
-        let place = self.place(address, size_of_val(words))?;
+        let (address, place) = self.allocate(4, size_of_val(words))?;
         for (place, word) in place.as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
         }
@@ -95,7 +94,7 @@ impl<V: 'static> Lower<'_, V> {
     /// `list<tuple<string, list<u8>>>`.
     fn fields(&mut self, fields: &[(String, Vec<u8>)]) -> wasmtime::Result<Pair> {
         const FIELD: u32 = 16;
-        let address = self.allocate(4, fields.len() * FIELD as usize)?;
+        let (address, _) = self.allocate(4, fields.len() * FIELD as usize)?;
         for (index, (name, value)) in (0_u32..).zip(fields) {
             let at = address + index * FIELD;
             let name = self.bytes(name.as_bytes())?;
@@ -126,15 +125,14 @@ impl<V: 'static> Lower<'_, V> {
     }
 
     #[inline]
-    fn allocate(&mut self, align: u32, size: usize) -> wasmtime::Result<u32> {
+    fn allocate(&mut self, align: u32, size: usize) -> wasmtime::Result<(u32, &mut [u8])> {
         let arguments = (0, 0, align, u32::try_from(size)?);
         let realloc = self.realloc;
         let address = secluded(&mut self.store, |store| realloc.call(store, arguments))?;
         if !address.is_multiple_of(align) {
             return Err(wasmtime::Error::new(Misplaced::Misaligned));
         }
-        self.place(address, size)?;
-        Ok(address)
+        Ok((address, self.place(address, size)?))
     }
 
     /// Memory from an address that the guest answered.
