@@ -9,18 +9,32 @@ use anyhow::{Context, Result};
 pub(crate) struct Used {
     /// Seconds, by the scheduler's own clock (nanosecond resolution).
     pub(crate) cpu: f64,
-    /// The share of it spent in the kernel, by ticks of 10 ms.
+    /// How they are shared, by ticks.
     user_ticks: u64,
     kernel_ticks: u64,
 }
 
+/// Seconds of CPU between two looks at a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    pub(crate) user: f64,
+    pub(crate) kernel: f64,
+}
+
+impl Spent {
+    pub(crate) fn all(self) -> f64 {
+        self.user + self.kernel
+    }
+}
+
 impl Used {
-    /// From then to now: seconds of CPU and the kernel's share of them.
-    pub(crate) fn since(self, before: Self) -> (f64, f64) {
-        let user = self.user_ticks - before.user_ticks;
-        let kernel = self.kernel_ticks - before.kernel_ticks;
-        let ticks = (user + kernel).max(1);
-        (self.cpu - before.cpu, kernel as f64 / ticks as f64)
+    /// From then to now. The sum is exact; its parts are as good as the ticks of that time are many.
+    pub(crate) fn since(self, before: Self) -> Spent {
+        let user = self.user_ticks.saturating_sub(before.user_ticks);
+        let kernel = self.kernel_ticks.saturating_sub(before.kernel_ticks);
+        let all = self.cpu - before.cpu;
+        let in_kernel = all * kernel as f64 / (user + kernel).max(1) as f64;
+        Spent { user: all - in_kernel, kernel: in_kernel }
     }
 }
 

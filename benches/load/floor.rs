@@ -6,8 +6,7 @@ use std::{cell::RefCell, net::SocketAddr, rc::Rc};
 use anyhow::Result;
 use bytes::Bytes;
 use clap::Args;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::{Request, Response, body::Incoming, client::conn::http1::SendRequest, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
@@ -50,26 +49,26 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
     }))
 }
 
-async fn exchange(
-    request: Request<Incoming>,
-    pool: Pool,
-    origin: SocketAddr,
-) -> Result<Response<BoxBody<Bytes, hyper::Error>>> {
+async fn exchange(request: Request<Incoming>, pool: Pool, origin: SocketAddr) -> Result<Response<Incoming>> {
     let (mut head, _) = request.into_parts();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     head.uri = path.parse()?;
     head.version = hyper::Version::HTTP_11;
     head.headers.entry(hyper::header::HOST).or_insert(hyper::header::HeaderValue::from_static("localhost"));
-    let kept = pool.borrow_mut().pop();
-    let mut sender = match kept.filter(|sender| !sender.is_closed()) {
+    let mut sender = match ready(&pool) {
         Some(sender) => sender,
         None => connect(origin).await?,
     };
     let response = sender.send_request(Request::from_parts(head, Empty::new())).await?;
-    let (head, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
+    // Ready again when the body is through.
     pool.borrow_mut().push(sender);
-    Ok(Response::from_parts(head, http_body_util::Full::new(body).map_err(|never| match never {}).boxed()))
+    Ok(response)
+}
+
+fn ready(pool: &Pool) -> Option<SendRequest<Empty<Bytes>>> {
+    let mut pool = pool.borrow_mut();
+    let place = pool.iter().position(|sender| sender.is_ready() || sender.is_closed())?;
+    Some(pool.swap_remove(place)).filter(|sender| !sender.is_closed())
 }
 
 async fn connect(origin: SocketAddr) -> Result<SendRequest<Empty<Bytes>>> {

@@ -1,12 +1,16 @@
 //! A load, and what it saw: requests, failures, latencies.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{http1, http2, work::Wire};
+use crate::{cpu, http1, http2, work::Wire};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -23,20 +27,30 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     pub(crate) streams: usize,
     /// Seconds before counting begins.
-    #[arg(long)]
+    #[arg(long, default_value_t = 0.0)]
     pub(crate) warm: f64,
-    /// Seconds to count.
+    /// Seconds to count; with a number of requests, how long they may take.
     #[arg(long)]
     pub(crate) seconds: f64,
     /// Requests per second (open loop); without it each connection asks again as soon as it is answered.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
+    /// Exactly this many requests, counted from the first.
+    #[arg(long, conflicts_with = "warm")]
+    pub(crate) count: Option<u64>,
     /// A JSON file: the requests, each a list of fields; they take turns.
     #[arg(long)]
     pub(crate) requests: PathBuf,
     /// The authority that signed the proxy's certificate (PEM).
     #[arg(long)]
     pub(crate) ca: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether the planned number of requests is through.
+    pub(crate) fn done(&self, counts: &Counts) -> bool {
+        self.count.is_some_and(|count| counts.answered + counts.failed >= count)
+    }
 }
 
 /// One request: GET of a path with these fields.
@@ -56,6 +70,7 @@ pub(crate) struct Seen {
     pub(crate) own_cpu: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    pub(crate) most_us: f64,
 }
 
 /// Prints `begin` when counting begins, and a line of JSON when it is over.
@@ -66,20 +81,56 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Wire::H1 | Wire::Tls | Wire::TlsNew => http1::run(options, &requests)?,
         Wire::H2c => http2::run(options, &requests)?,
     };
+    if let Some(count) = options.count {
+        let (asked, seconds) = (seen.requests + seen.failed, options.seconds);
+        ensure!(asked >= count, "only {asked} of {count} requests were through within {seconds} s");
+    }
     println!("{}", serde_json::to_string(&seen)?);
     Ok(())
 }
 
+/// What is counted while a load runs.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    latencies: Latencies,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+}
+
+impl Counts {
+    pub(crate) fn new() -> Self {
+        Self { latencies: Latencies::new(), answered: 0, failed: 0 }
+    }
+
+    pub(crate) fn answered(&mut self, time: Duration) {
+        self.answered += 1;
+        self.latencies.add(time);
+    }
+
+    /// What was seen since then, when this process had used so many seconds of CPU.
+    pub(crate) fn seen(&self, from: Instant, cpu_before: f64) -> Result<Seen> {
+        Ok(Seen {
+            requests: self.answered,
+            failed: self.failed,
+            seconds: from.elapsed().as_secs_f64(),
+            own_cpu: cpu::own()? - cpu_before,
+            p50_us: self.latencies.quantile(0.5),
+            p99_us: self.latencies.quantile(0.99),
+            most_us: self.latencies.quantile(1.0),
+        })
+    }
+}
+
 /// Latencies in buckets of 1/16 of a power of two of nanoseconds: 6 % wide, no allocation.
 #[derive(Debug)]
-pub(crate) struct Latencies(Vec<u64>);
+struct Latencies(Vec<u64>);
 
 impl Latencies {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self(vec![0; 64 * 16])
     }
 
-    pub(crate) fn add(&mut self, time: Duration) {
+    fn add(&mut self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(16);
         let power = nanos.ilog2() as usize;
         let sixteenth = ((nanos >> (power - 4)) & 15) as usize;
@@ -87,7 +138,7 @@ impl Latencies {
     }
 
     /// Microseconds below which this share of all lie.
-    pub(crate) fn quantile(&self, share: f64) -> f64 {
+    fn quantile(&self, share: f64) -> f64 {
         let total: u64 = self.0.iter().sum();
         let wanted = (total as f64 * share).ceil() as u64;
         let mut passed = 0;
@@ -99,5 +150,21 @@ impl Latencies {
             }
         }
         0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_right_within_a_bucket() {
+        let mut latencies = Latencies::new();
+        (1..=1000).for_each(|n| latencies.add(Duration::from_micros(n)));
+        for (share, exact) in [(0.5, 500.0), (0.99, 990.0), (1.0, 1000.0)] {
+            let told = latencies.quantile(share);
+            assert!((told / exact - 1.0).abs() < 0.07, "{share}: {told}");
+        }
+        assert_eq!(Latencies::new().quantile(0.5), 0.0);
     }
 }

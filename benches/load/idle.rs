@@ -1,4 +1,4 @@
-//! Memory: of an idle subject, and of each idle connection.
+//! Memory: of an idle subject, of each idle connection, and of each instance of a filter.
 
 use std::{
     io::{Read, Write},
@@ -15,20 +15,26 @@ use serde::Serialize;
 
 use crate::{
     cpu, http1,
-    subjects::{Stage, Subject},
+    subjects::{Running, Stage, Subject},
     work::{Policies, Work},
 };
 
 /// How long a subject may take to find that a connection is idle.
 const SETTLED: Duration = Duration::from_secs(4);
+/// With fewer connections nothing is measured, only tried.
+const MEASURED: usize = 1_000;
+
+/// Workers more than one: an instance is a filter in a worker.
+const MORE_WORKERS: usize = 8;
 
 /// One subject's memory.
 #[derive(Debug, Serialize)]
 pub(crate) struct Idle {
     pub(crate) subject: &'static str,
     pub(crate) policies: Policies,
-    /// Resident, a second after the first answer.
+    /// Resident, some seconds after the first answer.
     pub(crate) resident_mib: f64,
+    /// As many as were asked for, or as the subject can hold.
     pub(crate) connections: usize,
     pub(crate) kib_per_connection: f64,
     pub(crate) kib_per_tls_connection: f64,
@@ -43,43 +49,81 @@ pub(crate) fn run(
 ) -> Result<Vec<Idle>> {
     let mut all = Vec::new();
     for &subject in subjects {
+        let connections = connections.min(subject.most_connections());
         let stage = Stage::set(weir, Some(cache), Work::H1, policies)?;
-        let Ok((resident_mib, kib_per_connection)) = held(&stage, subject, connections)? else { continue };
+        let plain = held(&stage, subject, connections).with_context(|| subject.name())?;
+        let Some((resident_mib, kib_per_connection)) = plain else { continue };
         let stage = Stage::set(weir, Some(cache), Work::Tls, policies)?;
-        let tls = held(&stage, subject, connections / 4)?.map_or(f64::NAN, |(_, kib)| kib);
-        let subject = subject.name();
+        let tls = held(&stage, subject, connections).with_context(|| subject.name())?;
         all.push(Idle {
-            subject,
+            subject: subject.name(),
             policies,
             resident_mib,
             connections,
             kib_per_connection,
-            kib_per_tls_connection: tls,
+            kib_per_tls_connection: tls.map_or(f64::NAN, |(_, kib)| kib),
         });
     }
     Ok(all)
 }
 
-/// MiB with one connection, KiB for each further one that was answered once and then kept idle.
-fn held(stage: &Stage, subject: Subject, connections: usize) -> Result<Result<(f64, f64), String>> {
-    let running = match stage.start(subject) {
-        Ok(running) => running,
-        Err(reason) => return Ok(Err(reason)),
-    };
-    let asked = http1::requests(&stage.requests())?;
-    let request = asked.first().context("a request")?;
-    let tls = if stage.work == Work::Tls { Some(http1::client_config(&stage.ca())?) } else { None };
-    let mut kept = vec![answered(&running.address, request, tls.as_ref())?];
-    let settled = || {
-        std::thread::sleep(SETTLED);
-        cpu::resident(running.id())
-    };
+/// MiB with one connection, KiB for each further one that was answered once and then kept idle; nothing if the
+/// subject does not do this work.
+fn held(stage: &Stage, subject: Subject, connections: usize) -> Result<Option<(f64, f64)>> {
+    let Ok(running) = stage.start(subject) else { return Ok(None) };
+    let asker = Asker::new(stage)?;
+    let mut kept = vec![asker.answered(&running)?];
+    let settled = || settled(&running, connections);
     let before = settled()?;
-    for _ in 0..connections {
-        kept.push(answered(&running.address, request, tls.as_ref())?);
+    for _ in 1..connections {
+        kept.push(asker.answered(&running)?);
     }
-    let after = settled()?;
-    Ok(Ok((before, (after - before) * 1024.0 / connections as f64)))
+    let more = (connections - 1).max(1) as f64;
+    Ok(Some((before, (settled()? - before) * 1024.0 / more)))
+}
+
+/// Memory of one filter in one more worker: its instance, and what the worker keeps about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Instances {
+    pub(crate) policies: Policies,
+    /// The mean of the policies' filters.
+    pub(crate) kib_per_instance: f64,
+}
+
+pub(crate) fn instances(
+    weir: &Path,
+    cache: &Path,
+    policies: Policies,
+    connections: usize,
+) -> Result<Option<Instances>> {
+    if policies == Policies::None {
+        return Ok(None);
+    }
+    let resident = |policies, more_workers| {
+        let mut stage = Stage::set(weir, Some(cache), Work::H1, policies)?;
+        stage.setup.more_workers = more_workers;
+        let running = stage.start_own()?;
+        let _kept = Asker::new(&stage)?.answered(&running)?;
+        settled(&running, connections)
+    };
+    // What a worker takes without filters is not theirs.
+    let workers =
+        |policies| Ok::<_, anyhow::Error>(resident(policies, MORE_WORKERS)? - resident(policies, 0)?);
+    let instances = MORE_WORKERS * if policies == Policies::Four { 4 } else { 1 };
+    let kib_per_instance = (workers(policies)? - workers(Policies::None)?) * 1024.0 / instances as f64;
+    Ok(Some(Instances { policies, kib_per_instance }))
+}
+
+/// Resident MiB after some rest.
+fn settled(running: &Running, connections: usize) -> Result<f64> {
+    std::thread::sleep(if connections < MEASURED { SETTLED / 20 } else { SETTLED });
+    cpu::resident(running.id())
+}
+
+/// Asks for the first of a stage's requests.
+struct Asker {
+    request: Vec<u8>,
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// Keeps a connection, and what TLS needs to have it alive.
@@ -88,21 +132,26 @@ enum Kept {
     Tls(#[expect(dead_code, reason = "held open")] Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
-fn answered(
-    address: &std::net::SocketAddr,
-    request: &[u8],
-    tls: Option<&Arc<rustls::ClientConfig>>,
-) -> Result<Kept> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let Some(config) = tls else {
-        ask(&mut stream, request)?;
-        return Ok(Kept::Plain(stream));
-    };
-    let client = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
-    let mut stream = Box::new(StreamOwned::new(client, stream));
-    ask(&mut stream, request)?;
-    Ok(Kept::Tls(stream))
+impl Asker {
+    fn new(stage: &Stage) -> Result<Self> {
+        let request = http1::requests(&stage.requests())?.into_iter().next().context("a request")?;
+        let tls = (stage.work == Work::Tls).then(|| http1::client_config(&stage.ca())).transpose()?;
+        Ok(Self { request, tls })
+    }
+
+    /// A connection that was answered once.
+    fn answered(&self, running: &Running) -> Result<Kept> {
+        let mut stream = TcpStream::connect(running.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let Some(config) = &self.tls else {
+            ask(&mut stream, &self.request)?;
+            return Ok(Kept::Plain(stream));
+        };
+        let client = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
+        let mut stream = Box::new(StreamOwned::new(client, stream));
+        ask(&mut stream, &self.request)?;
+        Ok(Kept::Tls(stream))
+    }
 }
 
 fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> Result<()> {

@@ -12,11 +12,14 @@ mod http1;
 mod http2;
 mod idle;
 mod origin;
+mod pace;
 mod plan;
 mod reload;
 mod rounds;
+mod spine;
 mod start;
 mod subjects;
+mod swap;
 mod table;
 mod token;
 mod work;
@@ -37,6 +40,8 @@ struct Cli {
 enum Command {
     /// Runs the benchmark.
     Run(plan::Plan),
+    /// Counts the instructions of an exchange.
+    Spine(spine::Plan),
     /// An origin, as a child of the benchmark.
     #[command(hide = true)]
     Origin(origin::Options),
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Run(plan) => plan::run(&plan),
+        Command::Spine(plan) => spine::run(&plan),
         Command::Origin(options) => origin::serve(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Floor(options) => floor::serve(&options),

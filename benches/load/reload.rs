@@ -100,7 +100,7 @@ fn reloaded(
     }
     let live = began.elapsed();
     std::thread::sleep(REST);
-    let (cpu, _) = cpu::of(running.id())?.since(before);
+    let cpu = cpu::of(running.id())?.since(before).all();
     Ok((live.as_secs_f64() * 1e3, cpu * 1e3))
 }
 

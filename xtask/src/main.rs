@@ -20,6 +20,7 @@ usage: cargo xtask CHORE
   test          build everything and run every test; ends with `N passed, N failed`
   check         formatting, lints, no new duplicate dependencies
   bench load    measure Weir beside its peers; options in benches/README.md
+  bench spine   count the instructions of one exchange (needs valgrind)
   bench micro   measure its parts
   demo          start Weir with four policies in front of two versions of a service, and say what to try
   demo --once   play the same steps, check each, and end

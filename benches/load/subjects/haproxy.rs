@@ -7,6 +7,9 @@ use anyhow::Result;
 use super::{Running, Stage, Subject, free_port, listening, pinned};
 use crate::work::{Policies, Wire};
 
+/// See `Subject::most_connections`.
+pub(super) const MOST_CONNECTIONS: usize = 9_900;
+
 /// The outer error says that it has no such policy.
 pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
     let Some(policies) = policies(stage.policies, &stage.file("public.pem")) else {
@@ -27,7 +30,7 @@ fn run(stage: &Stage, policies: &[String; 2]) -> Result<Running> {
     let [rules, backends] = policies;
     let (v1, v2) = (stage.origin(0), stage.origin(1));
     let config = format!(
-        "global\n  nbthread 1\n  maxconn 9900\n  tune.ssl.default-dh-param 2048\n\
+        "global\n  nbthread 1\n  maxconn {MOST_CONNECTIONS}\n  tune.ssl.default-dh-param 2048\n\
          defaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 15s\n  \
          timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n\
          frontend web\n  bind {address}{bind}\n{rules}\
@@ -63,10 +66,11 @@ fn policies(policies: Policies, key: &Path) -> Option<[String; 2]> {
     let canary =
         "  acl next req.hdr(x-user),crc32(),mod(100) lt 10\n  use_backend v2 if next\n  default_backend v1\n";
     let versions = "backend v1\n  server one V1\nbackend v2\n  server two V2\n";
-    let guarded = |name: &str, at: &str| {
-        format!(
-            "backend {name}\n  server one {at} check inter 10s observe layer7 error-limit 7 on-error mark-down\n"
-        )
+    let guarded = |name: &str, servers: &[&str]| {
+        let servers = servers.iter().map(|at| {
+            format!("  server {at} {at} check inter 10s observe layer7 error-limit 7 on-error mark-down\n")
+        });
+        format!("backend {name}\n  balance leastconn\n{}", servers.collect::<String>())
     };
     Some(match policies {
         Policies::None => [plain.to_owned(), String::new()],
@@ -74,9 +78,10 @@ fn policies(policies: Policies, key: &Path) -> Option<[String; 2]> {
         Policies::Router => [format!("{router}{plain}"), String::new()],
         Policies::Jwt => [format!("{token}{plain}"), String::new()],
         Policies::Canary => [canary.to_owned(), versions.to_owned()],
-        Policies::Breaker => ["  default_backend v1\n".to_owned(), guarded("v1", "V1")],
+        Policies::Breaker => ["  default_backend both\n".to_owned(), guarded("both", &["V1", "V2"])],
         Policies::Four => {
-            [format!("{router}{token}{canary}"), format!("{}{}", guarded("v1", "V1"), guarded("v2", "V2"))]
+            let guarded = format!("{}{}", guarded("v1", &["V1"]), guarded("v2", &["V2"]));
+            [format!("{router}{token}{canary}"), guarded]
         }
     })
 }

@@ -13,8 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use weir_testkit::Ca;
 
@@ -24,6 +25,7 @@ use crate::{
     token::Signer,
     work::{Policies, Wire, Work},
 };
+pub(crate) use weir::{Setup, first as first_filter};
 
 /// Who can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,6 +38,8 @@ pub(crate) enum Subject {
     Haproxy,
     Nginx,
     Envoy,
+    /// Envoy with policies as proxy-wasm filters.
+    EnvoyWasm,
     /// A proxy of nothing but hyper: what a core of ours costs at least.
     Floor,
 }
@@ -49,8 +53,15 @@ impl Subject {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Envoy => "envoy",
+            Self::EnvoyWasm => "envoy, proxy-wasm",
             Self::Floor => "bare hyper",
         }
+    }
+
+    /// Connections that it can hold here. haproxy wants two descriptors for each, and no more are had than root is
+    /// allowed on a usual machine (20,000).
+    pub(crate) fn most_connections(self) -> usize {
+        if self == Self::Haproxy { haproxy::MOST_CONNECTIONS } else { usize::MAX }
     }
 
     /// Its program, if it is installed.
@@ -60,7 +71,7 @@ impl Subject {
             Self::Before => std::env::var_os("BEFORE").map(PathBuf::from).filter(|file| file.is_file()),
             Self::Haproxy => found("haproxy"),
             Self::Nginx => found("nginx"),
-            Self::Envoy => envoy::binary(),
+            Self::Envoy | Self::EnvoyWasm => envoy::binary(),
             Self::Floor => std::env::current_exe().ok(),
         }
     }
@@ -80,17 +91,32 @@ pub(crate) struct Stage {
     cache: PathBuf,
     folder: TempDir,
     origins: Vec<Running>,
+    pub(crate) setup: Setup,
 }
 
 /// A process of the benchmark; killed, by its own id, when this is dropped.
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Weir's admin API, if it serves one.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 impl Running {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        kill_process(id, Signal::TERM)?;
+        let patience = Instant::now() + Duration::from_secs(60);
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < patience, "{} does not end", self.id());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 }
 
@@ -118,7 +144,7 @@ impl Stage {
         std::fs::write(folder.path().join("requests.json"), requests(policies, &signer)?)?;
         let origins = (0..2).map(|_| origin(work.body())).collect::<Result<_>>()?;
         let cache = cache.map_or_else(|| folder.path().join("cache"), Path::to_owned);
-        Ok(Self { work, policies, weir: weir.to_owned(), cache, folder, origins })
+        Ok(Self { work, policies, weir: weir.to_owned(), cache, folder, origins, setup: Setup::default() })
     }
 
     /// Starts a subject and waits until it answers; or why it cannot do this work.
@@ -134,6 +160,7 @@ impl Stage {
             Subject::Haproxy => haproxy::start(self)?,
             Subject::Nginx => nginx::start(self)?,
             Subject::Envoy => envoy::start(self)?,
+            Subject::EnvoyWasm => envoy::start_wasm(self)?,
             Subject::Floor => floor(self)?,
         };
         running.map_err(|error| format!("{error:#}"))
@@ -149,8 +176,21 @@ impl Stage {
         &self.cache
     }
 
-    pub(crate) fn wire_name(&self) -> String {
-        self.work.wire().to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    /// Weir with the stage's policies.
+    pub(crate) fn start_own(&self) -> Result<Running> {
+        weir::start(self, &self.weir, self.policies)
+    }
+
+    /// The load on a proxy, so wide (connections, and requests at a time on each); how long and how fast is for
+    /// the caller to say.
+    pub(crate) fn load(&self, proxy: SocketAddr, width: (usize, usize)) -> Result<Command> {
+        let wire = self.work.wire().to_possible_value().context("a wire")?;
+        let mut load = Command::new("taskset");
+        load.args(["-c", "1"]).arg(std::env::current_exe()?).arg("generate");
+        load.args(["--target", &proxy.to_string(), "--wire", wire.get_name()]);
+        load.args(["--connections", &width.0.to_string(), "--streams", &width.1.to_string()]);
+        load.arg("--requests").arg(self.requests()).arg("--ca").arg(self.ca());
+        Ok(load)
     }
 
     pub(crate) fn requests(&self) -> PathBuf {
@@ -233,7 +273,7 @@ fn announced(mut command: Command) -> Result<Running> {
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))?;
     let output = child.stdout.take().context("stdout")?;
     // Owned from here on, so that it ends if it says nothing useful.
-    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     running.address = line.trim().parse().with_context(|| format!("{command:?} said {line:?}"))?;
@@ -247,7 +287,7 @@ fn listening(stage: &Stage, name: &str, mut command: Command, address: SocketAdd
     let log = std::fs::File::create(&words)?;
     command.stdout(log.try_clone()?).stderr(log).stdin(Stdio::null());
     let child = command.spawn().with_context(|| format!("{command:?}"))?;
-    let mut running = Running { child, address };
+    let mut running = Running { child, address, admin: None };
     let patience = Instant::now() + Duration::from_secs(20);
     while !listens(address) {
         if running.child.try_wait()?.is_some() || Instant::now() > patience {

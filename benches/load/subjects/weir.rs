@@ -1,8 +1,10 @@
 //! Weir, with one worker.
 
 use std::{
+    ffi::OsString,
+    fmt::Write,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -12,11 +14,24 @@ use anyhow::{Context, Result, bail};
 use super::{Running, Stage, pinned};
 use crate::work::Policies;
 
+/// How Weir is run where a measurement wants it otherwise than the load does.
+#[derive(Debug, Default)]
+pub(crate) struct Setup {
+    /// A program, and its arguments, that Weir is run by; empty: by nobody.
+    pub(crate) under: Vec<OsString>,
+    /// With the admin API.
+    pub(crate) admin: bool,
+    /// The code of the chain's first filter, in place of its own.
+    pub(crate) first: Option<PathBuf>,
+    /// Workers beyond the one.
+    pub(crate) more_workers: usize,
+}
+
 pub(super) fn start(stage: &Stage, binary: &Path, policies: Policies) -> Result<Running> {
     start_with(stage, binary, &format!("weir-{}", policies.name()), &configuration(stage, policies)?)
 }
 
-/// Starts Weir with a configuration and waits until it is ready.
+/// Starts Weir with a configuration and waits until it is ready; its files are named so.
 pub(super) fn start_with(stage: &Stage, binary: &Path, name: &str, configuration: &str) -> Result<Running> {
     let config = stage.write(&format!("{name}.toml"), configuration)?;
     let announced = stage.file(&format!("{name}.json"));
@@ -24,15 +39,24 @@ pub(super) fn start_with(stage: &Stage, binary: &Path, name: &str, configuration
     let _ = std::fs::remove_file(&announced);
     let words = stage.file(&format!("{name}.log"));
     let log = std::fs::File::create(&words)?;
-    let mut command = pinned(binary);
+    let mut command = match &*stage.setup.under {
+        [] => pinned(binary),
+        [program, arguments @ ..] => {
+            let mut command = pinned(program.as_ref());
+            command.args(arguments).arg(binary);
+            command
+        }
+    };
     command.args(["run", "--config"]).arg(config).arg("--announce").arg(&announced);
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-    let patience = Instant::now() + Duration::from_secs(60);
+    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
+    let slow = !stage.setup.under.is_empty();
+    let patience = Instant::now() + Duration::from_secs(if slow { 600 } else { 60 });
     loop {
         if let Ok(text) = std::fs::read(&announced) {
             let said: serde_json::Value = serde_json::from_slice(&text)?;
             running.address = said["listeners"]["web"].as_str().context("no listener")?.parse()?;
+            running.admin = said["admin"].as_str().map(str::parse).transpose()?;
             return Ok(running);
         }
         if running.child.try_wait()?.is_some() || Instant::now() > patience {
@@ -43,45 +67,77 @@ pub(super) fn start_with(stage: &Stage, binary: &Path, name: &str, configuration
 }
 
 fn configuration(stage: &Stage, policies: Policies) -> Result<String> {
-    let (chain, filters) = filters(policies)?;
+    let (chain, filters) = chain(stage, policies)?;
+    let admin = if stage.setup.admin { "[admin]\naddress = \"127.0.0.1:0\"\n\n" } else { "" };
     let tls = if stage.tls() {
         "tls = { certificates = [{ cert = \"leaf.pem\", key = \"leaf.key\" }] }\n"
     } else {
         ""
     };
     Ok(format!(
-        "[workers]\ncount = 1\n\n[telemetry]\nlog = \"warn\"\n\n[cache]\ndirectory = {:?}\n\n\
-         [listeners.web]\naddress = \"127.0.0.1:0\"\ncluster = \"users\"\nchain = {chain}\n{tls}\n\
+        "[workers]\ncount = {}\n\n{admin}[telemetry]\nlog = \"warn\"\n\n[cache]\ndirectory = {:?}\n\n\
+         [listeners.web]\naddress = \"127.0.0.1:0\"\ncluster = \"users\"\nchain = {chain:?}\n{tls}\n\
          [listeners.web.limits]\nconnections = 60_000\n\n\
          [clusters.users]\nendpoints = [{{ address = \"{}\", labels = {{ version = \"v1\" }} }}, \
          {{ address = \"{}\", labels = {{ version = \"v2\" }} }}]\n\n{filters}",
+        1 + stage.setup.more_workers,
         stage.cache.display().to_string(),
         stage.origin(0),
         stage.origin(1),
     ))
 }
 
-fn filters(policies: Policies) -> Result<(&'static str, String)> {
-    let router = "[filters.routes]\nwasm = \"builtin:router\"\n\
-         config = { routes = [{ name = \"users\", match = { path_prefix = \"/users\" }, cluster = \"users\" }] }\n";
-    let jwt = "[filters.login]\nwasm = \"builtin:jwt\"\ndata = { jwks = { file = \"jwks.json\" } }\n\
-         config = { issuer = \"https://bench.weir.example\", audience = \"users\", facts = { subject = \"sub\" } }\n";
-    let canary = "[filters.canary]\nwasm = \"builtin:canary\"\nconfig = { cluster = \"users\", \
-         versions = [{ label = \"v1\", weight = 90 }, { label = \"v2\", weight = 10 }], sticky = { header = \"x-user\" } }\n";
-    let breaker = "[filters.breaker]\nwasm = \"builtin:circuit-breaker\"\nconfig = { cluster = \"users\" }\n";
-    Ok(match policies {
-        Policies::None => ("[]", String::new()),
-        Policies::Noop => {
-            let guest = weir_testkit::build_guest("weir-bench-noop")?;
-            ("[\"noop\"]", format!("[filters.noop]\nwasm = {:?}\n", guest.display().to_string()))
+/// The names of the chain's filters, and what is configured of them.
+fn chain(stage: &Stage, policies: Policies) -> Result<(Vec<&'static str>, String)> {
+    let filters = filters(policies)?;
+    let (mut names, mut text) = (Vec::new(), String::new());
+    for (place, filter) in filters.into_iter().enumerate() {
+        let code = match &stage.setup.first {
+            Some(first) if place == 0 => first.display().to_string(),
+            _ => filter.code,
+        };
+        writeln!(text, "[filters.{}]\nwasm = {code:?}\n{}", filter.name, filter.rest)?;
+        if !stage.setup.under.is_empty() {
+            // Its CPU time is not that of a processor there.
+            writeln!(text, "limits = {{ time = \"10s\" }}")?;
         }
-        Policies::Router => ("[\"routes\"]", router.to_owned()),
-        Policies::Jwt => ("[\"login\"]", jwt.to_owned()),
-        Policies::Canary => ("[\"canary\"]", canary.to_owned()),
-        Policies::Breaker => ("[\"breaker\"]", breaker.to_owned()),
-        Policies::Four => (
-            "[\"routes\", \"login\", \"canary\", \"breaker\"]",
-            format!("{router}\n{jwt}\n{canary}\n{breaker}"),
-        ),
+        names.push(filter.name);
+    }
+    Ok((names, text))
+}
+
+struct Filter {
+    name: &'static str,
+    code: String,
+    rest: &'static str,
+}
+
+/// The name of the first filter of these policies.
+pub(crate) fn first(policies: Policies) -> Result<&'static str> {
+    Ok(filters(policies)?.first().context("there is no policy")?.name)
+}
+
+fn filters(policies: Policies) -> Result<Vec<Filter>> {
+    let builtin = |name, code: &str, rest| Filter { name, code: format!("builtin:{code}"), rest };
+    let router = "config = { routes = [{ name = \"users\", match = { path_prefix = \"/users\" }, cluster = \"users\" }] }";
+    let jwt = "data = { jwks = { file = \"jwks.json\" } }\n\
+         config = { issuer = \"https://bench.weir.example\", audience = \"users\", facts = { subject = \"sub\" } }";
+    let canary = "config = { cluster = \"users\", versions = [{ label = \"v1\", weight = 90 }, \
+         { label = \"v2\", weight = 10 }], sticky = { header = \"x-user\" } }";
+    let router = || builtin("routes", "router", router);
+    let jwt = || builtin("login", "jwt", jwt);
+    let canary = || builtin("canary", "canary", canary);
+    let breaker = || builtin("breaker", "circuit-breaker", "config = { cluster = \"users\" }");
+    Ok(match policies {
+        Policies::None => Vec::new(),
+        Policies::Noop => {
+            let code = weir_testkit::build_guest("weir-bench-noop")?.display().to_string();
+            vec![Filter { name: "noop", code, rest: "" }]
+        }
+        Policies::Router => vec![router()],
+        Policies::Jwt => vec![jwt()],
+        Policies::Canary => vec![canary()],
+        Policies::Breaker => vec![breaker()],
+        Policies::Four => vec![router(), jwt(), canary(), breaker()],
     })
 }

@@ -18,7 +18,7 @@ const BYTES: usize = 4 * 1024 * 1024;
 
 /// Remembered decisions of one filter.
 #[derive(Debug)]
-pub(super) struct DecisionMemory {
+pub struct DecisionMemory {
     table: HashTable<Entry>,
     state: RandomState,
     entries: usize,
@@ -36,12 +36,12 @@ struct Entry {
 
 impl DecisionMemory {
     /// For at most `entries` decisions; 0 remembers nothing.
-    pub(super) fn new(entries: usize) -> Self {
+    pub fn new(entries: usize) -> Self {
         Self { table: HashTable::new(), state: RandomState::default(), entries, bytes: 0 }
     }
 
     /// The decision for an equal view that still holds.
-    pub(super) fn recall(&self, view: &View, now: Nanos) -> Option<Rc<Decision>> {
+    pub fn recall(&self, view: &View, now: Nanos) -> Option<Rc<Decision>> {
         if self.table.is_empty() {
             return None;
         }
@@ -51,7 +51,7 @@ impl DecisionMemory {
     }
 
     /// Remembers a decision until then. The oldest knowledge gives way when there is no room.
-    pub(super) fn keep(&mut self, view: &View, decision: Rc<Decision>, until: Nanos, now: Nanos) {
+    pub fn keep(&mut self, view: &View, decision: Rc<Decision>, until: Nanos, now: Nanos) {
         if self.entries == 0 || view.bytes.len() > VIEW_LARGEST {
             return;
         }

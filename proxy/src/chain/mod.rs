@@ -8,7 +8,7 @@ mod apply;
 mod data;
 mod filter;
 mod instance;
-mod memory;
+pub mod memory;
 mod plan;
 mod recipe;
 mod tally;

@@ -8,7 +8,7 @@ use weir_testkit::{Launch, Output, Signal};
 
 use crate::stage::WEIR;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/request-path.md",
     "examples/demo/README.md",
     "examples/hello-filter/README.md",
+    "benches/README.md",
 ];
 
 /// Commands of others: they begin with one of these.
@@ -133,6 +134,11 @@ async fn type_it(command: &str) -> Result<()> {
     let first = command.split(" | ").next().unwrap_or_default();
     let words: Vec<&str> = first.split_whitespace().collect();
     match &*words {
+        // Its options are tried by its own tests, since they need what only those build.
+        ["cargo", "xtask", "bench", kind, ..] => {
+            ensure!(chores()?.contains(&format!("bench {kind}")), "there is no benchmark {kind:?}");
+            Ok(())
+        }
         ["cargo", "xtask", chore @ ..] => {
             let chore = chore.join(" ");
             ensure!(chores()?.contains(&chore), "cargo xtask has no chore {chore:?}");
