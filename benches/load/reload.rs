@@ -25,8 +25,10 @@ use crate::{
 const LOOK: Duration = Duration::from_micros(500);
 /// A reload that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// After a reload: until what it left behind is tidied away.
+/// After a reload: until all that it set in motion is done.
 const REST: Duration = Duration::from_millis(500);
+/// Before memory is looked at: until what reloads left behind is tidied away.
+const TIDIED: Duration = Duration::from_secs(4);
 /// Routes for each cluster.
 const ROUTES_OF_CLUSTER: usize = 10;
 
@@ -55,7 +57,7 @@ pub(crate) fn run(weir: &Path, cache: &Path, routes: usize, rounds: usize) -> Re
     let mut asking = Asking::new(&running)?;
     ensure!(asking.answered(1, 0)?, "the first configuration does not answer");
     let resident = || {
-        std::thread::sleep(REST);
+        std::thread::sleep(TIDIED);
         cpu::resident(running.id())
     };
     let resident_one_mib = resident()?;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
@@ -70,33 +71,44 @@ impl Seen {
         matches!(self.0.get(path), Some(Some(stamp)) if Stamp::of(other) == Some(*stamp))
     }
 
-    /// The folders in which a change may mean one of the files: their own, and that of every link on the way
-    /// to them.
-    pub fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders = BTreeSet::new();
+    /// Where a change may mean one of the files: on the way to it, and on the way of every link there.
+    pub(super) fn way(&self) -> Way {
+        let mut way = Way::default();
         for path in self.0.keys() {
-            folders_on_the_way(path, LINKS, &mut folders);
+            way.follow(path, LINKS);
         }
-        folders
+        way
     }
 }
 
-fn folders_on_the_way(path: &Path, links: usize, folders: &mut BTreeSet<PathBuf>) {
-    let mut at = if path.is_absolute() { PathBuf::new() } else { PathBuf::from(".") };
-    let mut components = path.components();
-    while let Some(component) = components.next() {
-        let folder = at.clone();
-        at.push(component);
-        let Component::Normal(_) = component else { continue };
-        let Ok(target) = fs::read_link(&at) else { continue };
-        folders.insert(folder.clone());
-        if links > 0 {
-            // What is behind the link, and the rest of the way from there.
-            folders_on_the_way(&folder.join(target).join(components.as_path()), links - 1, folders);
+/// What leads to files.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// Their own folders, and that of every link.
+    pub(super) folders: BTreeSet<PathBuf>,
+    /// Their names, those of links, and those of folders.
+    pub(super) names: BTreeSet<OsString>,
+}
+
+impl Way {
+    fn follow(&mut self, path: &Path, links: usize) {
+        let mut at = if path.is_absolute() { PathBuf::new() } else { PathBuf::from(".") };
+        let mut components = path.components();
+        while let Some(component) = components.next() {
+            let folder = at.clone();
+            at.push(component);
+            let Component::Normal(name) = component else { continue };
+            self.names.insert(name.to_owned());
+            let Ok(target) = fs::read_link(&at) else { continue };
+            self.folders.insert(folder.clone());
+            if links > 0 {
+                // What is behind the link, and the rest of the way from there.
+                self.follow(&folder.join(target).join(components.as_path()), links - 1);
+            }
+            return;
         }
-        return;
+        self.folders.extend(at.parent().map(Path::to_owned));
     }
-    folders.extend(at.parent().map(Path::to_owned));
 }
 
 #[cfg(test)]
@@ -142,16 +154,16 @@ mod tests {
         fs::write(at("..1/weir.toml"), "").unwrap();
         symlink("..1", at("..data")).unwrap();
         symlink("..data/weir.toml", at("weir.toml")).unwrap();
-        let folders = Seen::now([at("weir.toml")]).folders();
+        let folders = Seen::now([at("weir.toml")]).way().folders;
         assert!(folders.contains(folder.path()), "{folders:?}");
         assert!(folders.contains(&at("..1")), "{folders:?}");
 
         symlink(at("round"), at("round")).unwrap();
-        assert!(Seen::now([at("round")]).folders().contains(folder.path()));
+        assert!(Seen::now([at("round")]).way().folders.contains(folder.path()));
     }
 
     #[test]
     fn a_bare_name_lies_in_the_current_folder() {
-        assert!(Seen::now(["weir.toml".into()]).folders().contains(Path::new(".")));
+        assert!(Seen::now(["weir.toml".into()]).way().folders.contains(Path::new(".")));
     }
 }

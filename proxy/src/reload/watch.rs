@@ -1,11 +1,12 @@
 //! [`Watch`]: waits until one of the files it covers is not what was seen of it.
 //!
-//! The system wakes it when something happens in a folder on the way to a file; whether it concerns a file
-//! is then looked up, so that a log written beside the configuration costs nothing. Where the system does
+//! The system wakes it when something happens to a name on the way to a file; whether it concerns the file is
+//! then looked up. A log written beside the configuration costs next to nothing. Where the system does
 //! not tell - network file systems, some container mounts - a look every few seconds finds the change.
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    ffi::OsString,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,7 +21,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::Seen;
+use super::{Seen, seen::Way};
 
 /// How often files are looked at when nothing was told.
 const LOOK: Duration = Duration::from_secs(5);
@@ -48,13 +49,15 @@ pub struct Watch {
 #[derive(Debug, Default)]
 struct Told {
     something: Notify,
+    /// What happens to other names concerns nobody: an access log may be written beside the configuration.
+    names: Mutex<BTreeSet<OsString>>,
     /// Where files were renamed to, the latest last.
     arrivals: Mutex<VecDeque<PathBuf>>,
 }
 
 impl Told {
     fn take(&self, event: notify::Event) {
-        if event.kind.is_access() {
+        if event.kind.is_access() || !self.concerns(&event) {
             return;
         }
         if let EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) = event.kind {
@@ -65,6 +68,13 @@ impl Told {
             arrivals.extend(event.paths.into_iter().next_back());
         }
         self.something.notify_one();
+    }
+
+    /// An event without a path may be about anything.
+    fn concerns(&self, event: &notify::Event) -> bool {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |path: &PathBuf| path.file_name().is_none_or(|name| names.contains(name));
+        event.paths.is_empty() || event.paths.iter().any(known)
     }
 
     fn arrivals(&self) -> Vec<PathBuf> {
@@ -90,7 +100,8 @@ impl Watch {
 
     /// Watches these files from now on, and no others; they changed if they are not as they were seen here.
     pub fn cover(&mut self, seen: Seen) {
-        let folders = seen.folders();
+        let Way { folders, names } = seen.way();
+        *self.told.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
         self.seen = seen;
         let Some(notifier) = &mut self.notifier else { return };
         for gone in self.folders.difference(&folders) {
@@ -232,5 +243,18 @@ mod tests {
         watch.cover(Seen::now(files()));
         fs::write(at("weir.toml"), "written in place again").unwrap();
         assert!(!watch.seen.again().shows(&at("weir.toml"), &at("draft")));
+    }
+
+    #[test]
+    fn only_names_on_the_way_to_a_file_concern_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut watch = Watch::new(at("weir.toml"));
+        watch.cover(Seen::now([at("weir.toml")]));
+        let about = |path: PathBuf| notify::Event::new(EventKind::Any).add_path(path);
+        assert!(watch.told.concerns(&about(at("weir.toml"))));
+        assert!(!watch.told.concerns(&about(at("access.log"))));
+        assert!(watch.told.concerns(&about(folder.path().to_owned())), "the folder itself may go");
+        assert!(watch.told.concerns(&notify::Event::new(EventKind::Any)), "events may be lost");
     }
 }
