@@ -5,6 +5,8 @@
 
 use std::{env, fs, path::PathBuf, process::Command};
 
+use sha2::{Digest, Sha256};
+
 const TARGET: &str = "wasm32-unknown-unknown";
 
 fn main() {
@@ -36,14 +38,16 @@ fn main() {
         "the standard filters could not be built; if the target is missing: rustup target add {TARGET}"
     );
     let mut table = String::from(
-        "/// Name and code of each standard filter.\npub static BUILTINS: &[(&str, &[u8])] = &[\n",
+        "/// Name, code and SHA-256 of each standard filter.\npub static BUILTINS: &[(&str, &[u8], [u8; 32])] = &[\n",
     );
     for name in &names {
         let file = target_dir
             .join(TARGET)
             .join("filter")
             .join(format!("weir_filter_{}.wasm", name.replace('-', "_")));
-        table.push_str(&format!("    ({name:?}, include_bytes!({file:?})),\n"));
+        let code = fs::read(&file).expect("the filter was built");
+        let digest: [u8; 32] = Sha256::digest(code).into();
+        table.push_str(&format!("    ({name:?}, include_bytes!({file:?}), {digest:?}),\n"));
     }
     table.push_str("];\n");
     fs::write(out.join("builtins.rs"), table).expect("OUT_DIR can be written");

@@ -8,7 +8,7 @@ use weir_config::{
 };
 use weir_runtime::{Allocation, Engine, EngineSettings};
 
-use super::builtin;
+use super::builtin_digested;
 use crate::{snapshot::Builder, telemetry::metrics::Metrics};
 
 /// Reads certificates, resolves names, compiles filters and has them take their configuration, as a start
@@ -18,7 +18,7 @@ pub fn check(config: &Config) -> Result<(), Vec<String>> {
     match Engine::with_allocation(EngineSettings::default(), Allocation::OnDemand) {
         Ok(engine) => {
             let metrics = Metrics::new(1);
-            let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, 1);
+            let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, 1);
             if let Err(errors) = builder.build(config.clone(), None) {
                 problems.extend(errors.iter().map(ToString::to_string));
             }

@@ -45,7 +45,12 @@ pub const COMPILE: &str = "compile-filter";
 
 /// The code of a standard filter.
 pub fn builtin(name: &str) -> Option<&'static [u8]> {
-    BUILTINS.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+    builtin_digested(name).map(|(code, _)| code)
+}
+
+/// With its SHA-256, as the build found it.
+fn builtin_digested(name: &str) -> Option<(&'static [u8], [u8; 32])> {
+    BUILTINS.iter().find(|(known, ..)| *known == name).map(|(_, code, digest)| (*code, *digest))
 }
 
 /// How often a drain looks whether the workers are done.
@@ -123,7 +128,7 @@ impl App {
             ..EngineSettings::default()
         })?;
         let metrics = Metrics::new(workers);
-        let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin, workers);
+        let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, workers);
         let Built { snapshot, settled, .. } =
             builder.build(config.clone(), None).map_err(|errors| told(&errors))?;
         builder.settle(settled, &config);

@@ -26,7 +26,7 @@ pub(super) fn inspect(file: &str) -> Result<ExitCode> {
 }
 
 fn builtins() -> String {
-    app::BUILTINS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    app::BUILTINS.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn told(file: &str, is: &Inspection) -> String {

@@ -68,6 +68,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether this is what config says and names resolve to.
+    pub fn is(&self, resolved: &Resolved) -> bool {
+        let Resolved { name, address, target, weight, labels } = resolved;
+        self.name == *name
+            && self.address == *address
+            && self.target == *target
+            && self.weight == *weight
+            && self.labels == *labels
+    }
+
     /// Whether it carries all of `labels`.
     pub fn matches<'a>(&self, mut labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
         labels.all(|(name, value)| self.labels.get(name).is_some_and(|own| **own == *value))

@@ -1,11 +1,11 @@
 //! [`Cluster`]: what all workers share of a group of endpoints.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 
 use weir_balance::{Algorithm, Limit, Picker};
 use weir_config::checked;
 
-use super::{Endpoint, connect::Resolved};
+use super::{Endpoint, connect::Resolved, endpoint::Target};
 use crate::{
     telemetry::metrics::{ClusterMetrics, Gauge, LimitHit},
     tls::ClientTls,
@@ -43,19 +43,25 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Builds a cluster of resolved endpoints.
+    /// Builds a cluster of resolved endpoints. Those that were in `before` already, and are the same, go on with
+    /// what is known of them.
     pub fn new(
         config: checked::Cluster,
         resolved: Vec<Resolved>,
         tls: Option<ClientTls>,
         metrics: Arc<ClusterMetrics>,
+        before: Option<&Cluster>,
     ) -> Self {
-        let (default_rtt, decay) = match config.balancer {
-            checked::Balancer::PeakEwma { decay, default_rtt } => (default_rtt, decay),
-            _ => (DEFAULT_RTT, DEFAULT_DECAY),
+        let (default_rtt, decay) = latency(&config.balancer);
+        let before = before.filter(|before| latency(&before.config.balancer) == (default_rtt, decay));
+        let mut known: HashMap<&Target, &Arc<Endpoint>> =
+            before.iter().flat_map(|before| &before.endpoints).map(|e| (&e.target, e)).collect();
+        // Taken out, since config may list an address twice.
+        let one = |resolved: Resolved| match known.remove(&resolved.target) {
+            Some(endpoint) if endpoint.is(&resolved) => Arc::clone(endpoint),
+            _ => Arc::new(Endpoint::new(resolved, default_rtt, decay)),
         };
-        let endpoints: Vec<_> =
-            resolved.into_iter().map(|r| Arc::new(Endpoint::new(r, default_rtt, decay))).collect();
+        let endpoints: Vec<_> = resolved.into_iter().map(one).collect();
         Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
             endpoints,
@@ -71,6 +77,14 @@ impl Cluster {
     /// The name in config, logs and metrics.
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+}
+
+/// What an endpoint is taken for at first, and how long a latency is remembered.
+fn latency(balancer: &checked::Balancer) -> (Duration, Duration) {
+    match *balancer {
+        checked::Balancer::PeakEwma { decay, default_rtt } => (default_rtt, decay),
+        _ => (DEFAULT_RTT, DEFAULT_DECAY),
     }
 }
 

@@ -4,6 +4,7 @@
 //! filters with their instances, certificates - so that a reload costs what it changes.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fs,
     path::Path,
@@ -60,8 +61,8 @@ impl std::fmt::Debug for Settled {
     }
 }
 
-/// Finds the code of a built-in filter.
-pub type Builtins = fn(&str) -> Option<&'static [u8]>;
+/// Finds the code of a built-in filter, and its SHA-256.
+pub type Builtins = fn(&str) -> Option<(&'static [u8], [u8; 32])>;
 
 /// Makes snapshots, one after the other.
 pub struct Builder {
@@ -182,7 +183,8 @@ impl Builder {
     fn cluster(&self, config: &checked::Cluster, before: Option<&Snapshot>) -> Result<Arc<Cluster>, String> {
         let named = config.endpoints.iter().any(|e| matches!(e.address, checked::Address::Name { .. }));
         let slot = self.slots.of(&config.name);
-        let kept = before.and_then(|b| b.clusters.get(slot?)?.as_ref()).filter(|c| c.config == *config);
+        let earlier = before.and_then(|b| b.clusters.get(slot?)?.as_ref());
+        let kept = earlier.filter(|cluster| cluster.config == *config);
         if let Some(kept) = kept
             && !named
         {
@@ -198,7 +200,8 @@ impl Builder {
             Some(tls) => Some(ClientTls::load(tls, config.protocol).map_err(|error| told(&error))?),
             None => None,
         };
-        Ok(Arc::new(Cluster::new(config.clone(), resolved, tls, self.metrics.cluster(&config.name))))
+        let (metrics, earlier) = (self.metrics.cluster(&config.name), earlier.map(|cluster| &**cluster));
+        Ok(Arc::new(Cluster::new(config.clone(), resolved, tls, metrics, earlier)))
     }
 
     fn listener(
@@ -224,8 +227,7 @@ impl Builder {
         slots: &Slots,
         buckets: &Arc<Buckets>,
     ) -> Result<Arc<FilterPlan>, String> {
-        let bytes = self.code(config)?;
-        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let (bytes, digest) = self.code(config)?;
         let sha256 = hex(&digest);
         if let Some(expected) = &config.sha256
             && *expected != digest
@@ -247,7 +249,7 @@ impl Builder {
         let known = before.and_then(|b| b.filters.iter().find(|plan| *plan.sha256 == *sha256));
         let artifact = match known {
             Some(plan) => plan.artifact().clone(),
-            None => self.engine.load(&bytes).map_err(|error| error.to_string())?,
+            None => self.engine.load_known(&bytes, digest).map_err(|error| error.to_string())?,
         };
         let shared = Arc::clone(
             self.states
@@ -289,12 +291,17 @@ impl Builder {
         }
     }
 
-    fn code(&self, config: &checked::Filter) -> Result<Vec<u8>, String> {
+    /// With its SHA-256.
+    fn code(&self, config: &checked::Filter) -> Result<(Cow<'static, [u8]>, [u8; 32]), String> {
         match &config.wasm {
             WasmSource::Builtin(name) => (self.builtins)(name)
-                .map(<[u8]>::to_vec)
+                .map(|(code, digest)| (Cow::Borrowed(code), digest))
                 .ok_or_else(|| format!("this binary has no built-in filter {name:?}")),
-            WasmSource::File(path) => read(path),
+            WasmSource::File(path) => {
+                let code = read(path)?;
+                let digest = Sha256::digest(&code).into();
+                Ok((Cow::Owned(code), digest))
+            }
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use sha2::{Digest, Sha256};
 use wasmtime::{Module, component::Component};
 
 use crate::{
@@ -137,12 +136,11 @@ impl fmt::Debug for Artifact {
     }
 }
 
-pub(crate) fn load(engine: &Engine, bytes: &[u8]) -> Result<Artifact, LoadError> {
+pub(crate) fn load(engine: &Engine, bytes: &[u8], sha256: [u8; 32]) -> Result<Artifact, LoadError> {
     if bytes.len() > MAX_BYTES {
         return Err(LoadError::TooLarge(bytes.len()));
     }
     let outline = Outline::read(bytes)?;
-    let sha256 = Sha256::digest(bytes).into();
     let cached = engine.cache().and_then(|cache| cache.take(&sha256, engine.wasmtime()));
     let from_cache = cached.is_some();
     let compiled = match cached {

@@ -12,6 +12,7 @@ use std::{
     },
 };
 
+use sha2::{Digest, Sha256};
 use wasmtime::{
     Config, InstanceAllocationStrategy, MemoryType, PoolingAllocationConfig, Store, WasmBacktraceDetails,
 };
@@ -145,7 +146,12 @@ impl Engine {
     /// Takes a component, or a core module that carries its component type, from compiled code in the
     /// cache or by compiling it (tens to hundreds of milliseconds: not on a worker).
     pub fn load(&self, bytes: &[u8]) -> Result<Artifact, LoadError> {
-        artifact::load(self, bytes)
+        self.load_known(bytes, Sha256::digest(bytes).into())
+    }
+
+    /// As [`load`](Self::load), for who has the SHA-256 of the bytes already: it is what the cache goes by.
+    pub fn load_known(&self, bytes: &[u8], sha256: [u8; 32]) -> Result<Artifact, LoadError> {
+        artifact::load(self, bytes, sha256)
     }
 
     /// How instances are allocated.
