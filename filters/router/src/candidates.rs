@@ -18,7 +18,8 @@ const WORTH_SPLITTING: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     rest: Vec<u32>,
-    split: Option<Split>,
+    /// Boxed, because few have it and there is one of these for every segment of a path.
+    split: Option<Box<Split>>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Candidates {
             }
             None => true,
         });
-        self.split = Some(Split { source, by_value });
+        self.split = Some(Box::new(Split { source, by_value }));
     }
 
     /// Those that the split does not rule out: two lists, each ascending.

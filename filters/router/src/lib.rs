@@ -50,6 +50,7 @@ impl Policy for Router {
             routes.push(route);
         }
         table.finish();
+        shown.finish();
         if routes.iter().all(|route| route.response_edits.is_empty()) {
             setup.without(Hooks::RESPONSE);
         }

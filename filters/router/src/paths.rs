@@ -31,7 +31,8 @@ pub(crate) struct Paths {
 struct Node {
     below: Candidates,
     regex: Candidates,
-    children: HashMap<Box<str>, Node, FixedState>,
+    /// Boxed: a table has room for four at least, and most nodes have one child.
+    children: HashMap<Box<str>, Box<Node>, FixedState>,
 }
 
 /// Which candidates to look at: regexes are tried only for routes before the best found without.
@@ -65,7 +66,7 @@ impl Paths {
         while let Some(node) = nodes.pop() {
             each(&mut node.below);
             each(&mut node.regex);
-            nodes.extend(node.children.values_mut());
+            nodes.extend(node.children.values_mut().map(Box::as_mut));
         }
     }
 

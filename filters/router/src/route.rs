@@ -119,7 +119,7 @@ fn forward(
     shown: &mut Shown,
     setup: &mut Setup,
 ) -> Result<Forward, String> {
-    let mut passage = Decision::pass().to(setup.cluster(cluster.to_owned()));
+    let mut passage = Decision::pass().to(shown.ask_cluster(setup, cluster));
     passage.edits = edits::compile(&config.request_headers).map_err(|e| format!("`request_headers`: {e}"))?;
     for (label, value) in &config.subset {
         passage = passage.subset(Rc::from(label.as_str()), Rc::from(value.as_str()));
@@ -131,7 +131,7 @@ fn forward(
         passage = passage.retries(retries);
     }
     if let Some(mirror) = &config.mirror {
-        passage = passage.mirror(setup.cluster(mirror.clone()));
+        passage = passage.mirror(shown.ask_cluster(setup, mirror));
     }
     if let Some(authority) = &config.rewrite.authority {
         let authority = edits::value_of(authority).map_err(|error| format!("`rewrite`: {error}"))?;

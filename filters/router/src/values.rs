@@ -5,9 +5,11 @@
 //! remembered by the values shown.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use weir_sdk::{Field, Request, Setup};
+use foldhash::fast::FixedState;
+use weir_sdk::{Cluster, Field, Request, Setup};
 
 /// Where a condition or a hash key looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +37,26 @@ pub(crate) struct Shown {
     address: Option<Field>,
     cookie: Option<Field>,
     headers: Vec<Field>,
+    /// Those named so far, since thousands of routes name them again and again.
+    clusters: HashMap<Box<str>, Cluster, FixedState>,
 }
 
 impl Shown {
+    /// Names a cluster to send to.
+    pub(crate) fn ask_cluster(&mut self, setup: &mut Setup, name: &str) -> Cluster {
+        if let Some(known) = self.clusters.get(name) {
+            return *known;
+        }
+        let cluster = setup.cluster(name.to_owned());
+        self.clusters.insert(name.into(), cluster);
+        cluster
+    }
+
+    /// Called once, when all is asked for.
+    pub(crate) fn finish(&mut self) {
+        self.clusters = HashMap::default();
+    }
+
     pub(crate) fn ask_host(&mut self, setup: &mut Setup) {
         self.authority = Some(setup.request(":authority"));
     }

@@ -47,10 +47,11 @@ impl Checker<'_, '_> {
 
     /// From the document itself: a router's table may be most of the file.
     fn config_json(&self, at: &Place<'_>) -> Option<Arc<str>> {
-        match self.document.node(at) {
-            Some(config) => serde_json::to_string(config).ok().map(Arc::from),
-            None => Some("{}".into()),
-        }
+        let Some(config) = self.document.node(at) else { return Some("{}".into()) };
+        // It may be most of the file, and is about as long in JSON; room that is not written to costs nothing.
+        let mut json = Vec::with_capacity(self.document.text().len());
+        serde_json::to_writer(&mut json, config).ok()?;
+        String::from_utf8(json).ok().map(Arc::from)
     }
 
     fn data(
