@@ -8,6 +8,7 @@ mod cli;
 mod documents;
 mod ending;
 mod kept;
+mod large;
 mod reload;
 mod start;
 
