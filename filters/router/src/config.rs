@@ -12,13 +12,62 @@ use weir_sdk::Span;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Each a [`RouteConfig`]; read one at a time, since ten thousand at once would take more memory than
-    /// all that is made from them.
-    #[serde(default)]
-    pub(crate) routes: Vec<Box<RawValue>>,
+    pub(crate) routes: Option<RawRoutes>,
     #[serde(default)]
     pub(crate) no_match: NoMatch,
     pub(crate) remember: Option<Span>,
+}
+
+/// An array of [`RouteConfig`]s; read one at a time, since ten thousand at once would take more memory than all
+/// that is made from them.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawRoutes(Box<RawValue>);
+
+impl RawRoutes {
+    /// Hands each route to `take`, with its position, until one is refused. The error names the route, unless it
+    /// is `take`'s own.
+    pub(crate) fn each(
+        &self,
+        take: impl FnMut(usize, RouteConfig) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut refused = None;
+        let each = Each { take, refused: &mut refused };
+        let read = serde_json::Deserializer::from_str(self.0.get()).deserialize_seq(each);
+        match (refused, read) {
+            (Some(refused), _) => Err(refused),
+            (None, read) => read.map_err(|error| format!("`routes`: {error}")),
+        }
+    }
+}
+
+struct Each<'a, F> {
+    take: F,
+    /// Apart from serde's errors, which would add where in the JSON it was: nobody has written that.
+    refused: &'a mut Option<String>,
+}
+
+impl<'de, F: FnMut(usize, RouteConfig) -> Result<(), String>> Visitor<'de> for Each<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of routes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut routes: A) -> Result<(), A::Error> {
+        for at in 0.. {
+            let taken = match routes.next_element::<RouteConfig>() {
+                Ok(Some(route)) => (self.take)(at, route),
+                Ok(None) => break,
+                Err(error) => Err(format!("route {}: {error}", at + 1)),
+            };
+            if let Err(reason) = taken {
+                *self.refused = Some(reason);
+                return Err(de::Error::custom("refused"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of a request that no route matches: `"pass"`, or the status of an answer.

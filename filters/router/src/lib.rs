@@ -40,14 +40,15 @@ impl Policy for Router {
     fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
         let mut shown = Shown::default();
         let mut table = Table::default();
-        let mut routes = Vec::with_capacity(config.routes.len());
-        for (at, raw) in config.routes.into_iter().enumerate() {
-            let route: RouteConfig =
-                serde_json::from_str(raw.get()).map_err(|error| format!("route {}: {error}", at + 1))?;
-            let (matcher, route) = Route::compile(&route, &mut shown, setup)
-                .map_err(|error| format!("{}: {error}", called(at, &route)))?;
-            table.push(matcher);
-            routes.push(route);
+        let mut routes = Vec::new();
+        if let Some(raw) = &config.routes {
+            raw.each(|at, route| {
+                let (matcher, route) = Route::compile(&route, &mut shown, setup)
+                    .map_err(|error| format!("{}: {error}", called(at, &route)))?;
+                table.push(matcher);
+                routes.push(route);
+                Ok(())
+            })?;
         }
         table.finish();
         shown.finish();

@@ -19,13 +19,17 @@ use crate::document::{Entry, Node, Span, Value};
 
 /// As deep as `toml` goes.
 const DEPTH: u32 = 80;
+/// Bytes of a short token, with what surrounds it.
+const TOKEN_BYTES: usize = 4;
 /// Keys of one table that are compared one by one.
 const FEW: usize = 32;
 
 /// None: it is not regular.
 pub(crate) fn read(text: &str) -> Option<Node<'_>> {
     let source = Source::new(text);
-    let tokens = source.lex().into_vec();
+    // Room that is not written to costs nothing, and to grow into it would be to copy all of it.
+    let mut tokens = Vec::with_capacity(text.len() / TOKEN_BYTES);
+    tokens.extend(source.lex());
     let mut builder = Builder::new(source);
     let mut error: Option<ParseError> = None;
     let mut checked = ValidateWhitespace::new(&mut builder, source);
