@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustls::{ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 use serde::Serialize;
@@ -23,6 +23,9 @@ use crate::{
 const SETTLED: Duration = Duration::from_secs(4);
 /// With fewer connections nothing is measured, only tried.
 const MEASURED: usize = 1_000;
+
+/// Connections that are made at a time.
+const AT_ONCE: usize = 16;
 
 /// Workers more than one: an instance is a filter in a worker.
 const MORE_WORKERS: usize = 8;
@@ -72,13 +75,11 @@ pub(crate) fn run(
 fn held(stage: &Stage, subject: Subject, connections: usize) -> Result<Option<(f64, f64)>> {
     let Ok(running) = stage.start(subject) else { return Ok(None) };
     let asker = Asker::new(stage)?;
-    let mut kept = vec![asker.answered(&running)?];
+    let _first = asker.answered(&running)?;
     let settled = || settled(&running, connections);
     let before = settled()?;
-    for _ in 1..connections {
-        kept.push(asker.answered(&running)?);
-    }
-    let more = (connections - 1).max(1) as f64;
+    let _kept = asker.all_answered(&running, connections.saturating_sub(1))?;
+    let more = connections.saturating_sub(1).max(1) as f64;
     Ok(Some((before, (settled()? - before) * 1024.0 / more)))
 }
 
@@ -137,6 +138,16 @@ impl Asker {
         let request = http1::requests(&stage.requests())?.into_iter().next().context("a request")?;
         let tls = (stage.work == Work::Tls).then(|| http1::client_config(&stage.ca())).transpose()?;
         Ok(Self { request, tls })
+    }
+
+    /// So many of them, some at a time.
+    fn all_answered(&self, running: &Running, connections: usize) -> Result<Vec<Kept>> {
+        let share = |of: usize| (of..connections).step_by(AT_ONCE).map(|_| self.answered(running)).collect();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..AT_ONCE).map(|of| scope.spawn(move || share(of))).collect();
+            let shares = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("lost")));
+            Ok(shares.collect::<Result<Vec<Vec<Kept>>>>()?.into_iter().flatten().collect())
+        })
     }
 
     /// A connection that was answered once.
