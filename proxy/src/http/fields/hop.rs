@@ -100,7 +100,7 @@ impl Fields {
 
     /// Adds a field that came behind a body, if it may stand there. The name must be a token, the value
     /// legal.
-    pub(in crate::http) fn push_trailer(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn push_trailer(&mut self, name: &[u8], value: &[u8]) {
         self.push_legal(name, value);
         self.gaps |= self.index.pop_if(|entry| Fields::NEVER_TRAILERS.contains(entry.known)).is_some();
     }
