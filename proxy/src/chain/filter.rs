@@ -8,7 +8,7 @@ use std::{
 };
 
 use weir_config::checked::OnFault;
-use weir_runtime::{Answer, AnswerFailure, Decision, Fault, HookSet, Instance, Outcome, View};
+use weir_runtime::{Answer, AnswerFailure, Decision, Fault, HookSet, Instance, Outcome, Passage, View};
 
 use super::{
     FilterPlan,
@@ -35,6 +35,8 @@ pub struct LocalFilter {
     pub plan: Arc<FilterPlan>,
     slot: RefCell<Slot>,
     view: RefCell<View>,
+    /// The last passage, to be written over once nobody holds it any more.
+    spare: RefCell<Option<Rc<Decision>>>,
     memory: RefCell<DecisionMemory>,
     /// The version of the data that what is remembered was decided with.
     memory_of: Cell<u64>,
@@ -44,23 +46,21 @@ pub struct LocalFilter {
     last_good: Option<Rc<LocalFilter>>,
 }
 
-/// A decision: made now, or remembered.
+/// A decision: made now, or remembered. Cheap to hand on, which a decision itself is not.
 #[derive(Debug)]
-pub enum Given {
-    /// The filter was called.
-    Fresh(Decision),
-    /// It said so before.
-    Kept(Rc<Decision>),
+pub struct Given(Rc<Decision>);
+
+impl Given {
+    fn new(decision: Decision) -> Self {
+        Self(Rc::new(decision))
+    }
 }
 
 impl Deref for Given {
     type Target = Decision;
 
     fn deref(&self) -> &Decision {
-        match self {
-            Self::Fresh(decision) => decision,
-            Self::Kept(decision) => decision,
-        }
+        &self.0
     }
 }
 
@@ -85,6 +85,7 @@ impl LocalFilter {
             plan,
             slot: RefCell::default(),
             view: RefCell::default(),
+            spare: RefCell::default(),
             memory_of: Cell::new(0),
             calls: Cell::new(0),
             logged: Cell::default(),
@@ -115,10 +116,7 @@ impl LocalFilter {
         self.plan.recipe.view_request(worker, request, &mut view);
         let outcome = self.decide(worker, id, &view, request);
         self.view.replace(view);
-        match outcome {
-            Ok(given) => Ruling::Decided(given),
-            Err(error) => self.rule(Err(error)),
-        }
+        self.rule(outcome)
     }
 
     /// `on-request-body`.
@@ -130,11 +128,9 @@ impl LocalFilter {
         body: &[u8],
         request: &mut Request,
     ) -> Ruling {
-        self.rule(
-            self.call(worker, Hook::RequestBody, |instance| {
-                instance.on_request_body(id, memo, body, request)
-            }),
-        )
+        let outcome = self
+            .call(worker, Hook::RequestBody, |instance| instance.on_request_body(id, memo, body, request));
+        self.rule(outcome.map(Given::new))
     }
 
     /// `on-answer`.
@@ -146,7 +142,9 @@ impl LocalFilter {
         answer: Result<Answer, AnswerFailure>,
         request: &mut Request,
     ) -> Ruling {
-        self.rule(self.call(worker, Hook::Answer, |instance| instance.on_answer(id, memo, answer, request)))
+        let outcome =
+            self.call(worker, Hook::Answer, |instance| instance.on_answer(id, memo, answer, request));
+        self.rule(outcome.map(Given::new))
     }
 
     /// `on-response`.
@@ -160,8 +158,8 @@ impl LocalFilter {
     ) -> Ruling {
         let mut view = self.view.take();
         self.plan.recipe.view_response(head, &mut view);
-        let outcome = self.call(worker, Hook::Response, |instance| {
-            instance.on_response(id, memo, head.status, &view, request)
+        let outcome = self.call_into(worker, Hook::Response, |instance, into| {
+            instance.on_response_into(id, memo, head.status, &view, request, into)
         });
         self.view.replace(view);
         self.rule(outcome)
@@ -187,27 +185,48 @@ impl LocalFilter {
             if self.memory_of.replace(version) != version {
                 self.memory.borrow_mut().clear();
             }
-            let kept = self.memory.borrow().recall(view, worker.clock.now());
+            // The exchange read the clock when it began.
+            let kept = self.memory.borrow().recall(view, worker.recent());
             if let Some(kept) = kept {
                 self.plan.metrics.remembered.one(worker.index, Remembered::Hit);
-                return Ok(Given::Kept(kept));
+                return Ok(Given(kept));
             }
         }
-        let decision = self.call(worker, Hook::Request, |instance| instance.on_request(id, view, request))?;
-        let keep_ms = match &decision {
+        let given = self.call_into(worker, Hook::Request, |instance, into| {
+            instance.on_request_into(id, view, request, into)
+        })?;
+        let keep_ms = match &*given {
             Decision::Pass(passage) => passage.keep_ms,
             Decision::Answer(reply) => reply.keep_ms,
             Decision::Ask(_) => 0,
         };
-        if !remembers || keep_ms == 0 {
-            return Ok(Given::Fresh(decision));
+        if remembers && keep_ms > 0 {
+            self.plan.metrics.remembered.one(worker.index, Remembered::Miss);
+            let now = worker.now();
+            let until = now + u64::from(keep_ms) * 1_000_000;
+            self.memory.borrow_mut().keep(view, Rc::clone(&given.0), until, now);
         }
-        self.plan.metrics.remembered.one(worker.index, Remembered::Miss);
-        let now = worker.clock.now();
-        let decision = Rc::new(decision);
-        let until = now + u64::from(keep_ms) * 1_000_000;
-        self.memory.borrow_mut().keep(view, Rc::clone(&decision), until, now);
-        Ok(Given::Kept(decision))
+        Ok(given)
+    }
+
+    /// Calls a hook that decides. The decision is read into its place: it is some hundred bytes, and every step
+    /// between the guest and the exchange would copy it.
+    fn call_into(
+        &self,
+        worker: &Worker,
+        hook: Hook,
+        call: impl FnOnce(&mut Instance<Request>, &mut Decision) -> Result<(), Fault>,
+    ) -> Result<Given, Error> {
+        let spare = self.spare.take().filter(|spare| Rc::strong_count(spare) == 1);
+        let mut place = spare.unwrap_or_else(|| Rc::new(Decision::Pass(Passage::default())));
+        // Never copies: nobody else has it.
+        let into = Rc::make_mut(&mut place);
+        self.call(worker, hook, |instance| call(instance, into))?;
+        // A reply may be large; it is not kept for the sake of its place.
+        if matches!(*place, Decision::Pass(_)) {
+            self.spare.replace(Some(Rc::clone(&place)));
+        }
+        Ok(Given(place))
     }
 
     /// Calls a hook on the instance, if there is one.
@@ -268,9 +287,9 @@ impl LocalFilter {
     }
 
     /// What config says of a fault.
-    fn rule(&self, outcome: Result<Decision, Error>) -> Ruling {
+    fn rule(&self, outcome: Result<Given, Error>) -> Ruling {
         match (outcome, self.plan.config.on_fault) {
-            (Ok(decision), _) => Ruling::Decided(Given::Fresh(decision)),
+            (Ok(given), _) => Ruling::Decided(given),
             (Err(_), OnFault::Skip) => Ruling::Skipped,
             (Err(error), OnFault::Deny | OnFault::LastGood) => Ruling::Denied(error),
         }

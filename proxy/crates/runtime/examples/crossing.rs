@@ -1,16 +1,16 @@
 //! What it costs to ask a filter: `cargo run --release -p weir-runtime --example crossing`.
 //!
 //! Prints the median and the spread of many rounds, in nanoseconds of processor time per call, for guests
-//! that do nothing, on both lanes. What is measured is the whole of `Instance::on_request` and its likes; a view is built
-//! before, unless it is said to be built.
+//! that do nothing, on both lanes. What is measured is the whole of `Instance::on_request_into` and its likes; a
+//! view is built before, unless it is said to be built.
 
 #![allow(clippy::print_stdout, reason = "a measuring program")]
 
 use std::{hint::black_box, sync::Arc};
 
 use weir_runtime::{
-    Buckets, Engine, EngineSettings, Limits, NoValues, Outcome, Program, ProgramSettings, Shared,
-    SharedSettings, View,
+    Buckets, Decision, Engine, EngineSettings, Limits, NoValues, Outcome, Passage, Program, ProgramSettings,
+    Shared, SharedSettings, View,
 };
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
@@ -125,23 +125,27 @@ fn measure_lane(engine: &Engine) {
     });
     let [mut nothing, mut route, mut edit] =
         [nothing, route, edit].map(|program| program.instantiate("{}").expect("starts").0);
-    let v = &mut NoValues;
+    let (v, kept) = (&mut NoValues, &mut Decision::Pass(Passage::default()));
     let outcome = Outcome { status: 200, cluster: Some(1), attempts: 1, ..Outcome::default() };
     measure("on-request: no values, pass", || {
-        _ = black_box(nothing.on_request(1, &empty, v).expect("passes"))
+        nothing.on_request_into(1, &empty, v, black_box(kept)).expect("passes")
     });
     build(&mut view);
-    measure("on-request: 4 values, pass", || _ = black_box(nothing.on_request(1, &view, v).expect("passes")));
-    measure("on-request: 4 values, route", || _ = black_box(route.on_request(1, &view, v).expect("passes")));
+    measure("on-request: 4 values, pass", || {
+        nothing.on_request_into(1, &view, v, black_box(kept)).expect("passes")
+    });
+    measure("on-request: 4 values, route", || {
+        route.on_request_into(1, &view, v, black_box(kept)).expect("passes")
+    });
     measure("on-request: 4 values, route and one edit", || {
-        _ = black_box(edit.on_request(1, &view, v).expect("passes"));
+        edit.on_request_into(1, &view, v, black_box(kept)).expect("passes");
     });
     measure("on-request: 4 values built and shown, route", || {
         build(&mut view);
-        _ = black_box(route.on_request(1, &view, v).expect("passes"));
+        route.on_request_into(1, &view, v, black_box(kept)).expect("passes");
     });
     measure("on-response: no values, pass", || {
-        _ = black_box(nothing.on_response(1, 0, 200, &empty, v).expect("passes"));
+        nothing.on_response_into(1, 0, 200, &empty, v, black_box(kept)).expect("passes");
     });
     measure("on-complete", || nothing.on_complete(1, 0, black_box(&outcome)).expect("passes"));
 }

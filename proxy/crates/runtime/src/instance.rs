@@ -73,7 +73,22 @@ impl<V: Values> Instance<V> {
     /// The head of a request arrived.
     #[inline]
     pub fn on_request(&mut self, id: u64, view: &View, values: &mut V) -> Result<Decision, Fault> {
-        self.decide(HookSet::REQUEST, id, values, |f, store, into| f.on_request(store, id, view, into))
+        let mut decision = nothing_decided();
+        self.on_request_into(id, view, values, &mut decision)?;
+        Ok(decision)
+    }
+
+    /// As [`on_request`](Self::on_request), into a place that may have held another decision. After a fault it
+    /// means nothing.
+    #[inline]
+    pub fn on_request_into(
+        &mut self,
+        id: u64,
+        view: &View,
+        values: &mut V,
+        into: &mut Decision,
+    ) -> Result<(), Fault> {
+        self.decide(HookSet::REQUEST, id, values, into, |f, store, into| f.on_request(store, id, view, into))
     }
 
     /// The body of a request arrived whole.
@@ -84,9 +99,11 @@ impl<V: Values> Instance<V> {
         body: &[u8],
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::REQUEST_BODY, id, values, |f, store, into| {
+        let mut decision = nothing_decided();
+        self.decide(HookSet::REQUEST_BODY, id, values, &mut decision, |f, store, into| {
             f.on_request_body(store, id, memo, body, into)
-        })
+        })?;
+        Ok(decision)
     }
 
     /// The answer to a question arrived, or failed to.
@@ -97,10 +114,15 @@ impl<V: Values> Instance<V> {
         answer: Result<Answer, AnswerFailure>,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::ANSWER, id, values, |f, store, into| f.on_answer(store, id, memo, answer, into))
+        let mut decision = nothing_decided();
+        self.decide(HookSet::ANSWER, id, values, &mut decision, |f, store, into| {
+            f.on_answer(store, id, memo, answer, into)
+        })?;
+        Ok(decision)
     }
 
     /// The head of a response arrived.
+    #[inline]
     pub fn on_response(
         &mut self,
         id: u64,
@@ -109,7 +131,24 @@ impl<V: Values> Instance<V> {
         view: &View,
         values: &mut V,
     ) -> Result<Decision, Fault> {
-        self.decide(HookSet::RESPONSE, id, values, |f, store, into| {
+        let mut decision = nothing_decided();
+        self.on_response_into(id, memo, status, view, values, &mut decision)?;
+        Ok(decision)
+    }
+
+    /// As [`on_response`](Self::on_response), into a place that may have held another decision. After a fault it
+    /// means nothing.
+    #[inline]
+    pub fn on_response_into(
+        &mut self,
+        id: u64,
+        memo: u64,
+        status: u16,
+        view: &View,
+        values: &mut V,
+        into: &mut Decision,
+    ) -> Result<(), Fault> {
+        self.decide(HookSet::RESPONSE, id, values, into, |f, store, into| {
             f.on_response(store, id, memo, status, view, into)
         })
     }
@@ -146,29 +185,30 @@ impl<V: Values> Instance<V> {
 
     /// Calls a hook that decides, with the exchange's values moved in if the guest could ask for them.
     ///
-    /// A decision is some hundred bytes, so it is read into its place, looked at there and moved once.
+    /// A decision is some hundred bytes, so it is read into its place and looked at there.
     #[inline]
     fn decide(
         &mut self,
         hook: HookSet,
         id: u64,
         values: &mut V,
+        into: &mut Decision,
         call: impl FnOnce(&Functions, &mut Store<Host<V>>, &mut Decision) -> wasmtime::Result<()>,
-    ) -> Result<Decision, Fault> {
+    ) -> Result<(), Fault> {
         self.exported(hook)?;
         self.begin(Phase::Hook(id))?;
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
-        let mut decision = Decision::Pass(Passage::default());
-        let result = call(&self.functions, &mut self.store, &mut decision);
+        *into = nothing_decided();
+        let result = call(&self.functions, &mut self.store, into);
         self.store.data_mut().meter.end();
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
         match result {
-            Ok(()) if self.allows(&decision, hook) => Ok(decision),
-            Ok(()) => Err(self.refuse(&decision, hook)),
+            Ok(()) if self.allows(into, hook) => Ok(()),
+            Ok(()) => Err(self.refuse(into, hook)),
             Err(error) => Err(self.poison(&error)),
         }
     }
@@ -233,6 +273,12 @@ impl<V: Values> Instance<V> {
             Decision::Ask(_) | Decision::Pass(_) => "asks without exporting on-answer".to_owned(),
         })
     }
+}
+
+/// What a decision is read into.
+#[inline]
+fn nothing_decided() -> Decision {
+    Decision::Pass(Passage::default())
 }
 
 fn new_store<V: Values>(program: &Program<V>) -> Store<Host<V>> {
