@@ -32,6 +32,8 @@ pub struct Worker {
     random: Cell<u64>,
     next_exchange: Cell<u64>,
     recent: Cell<Nanos>,
+    /// Connections that have no exchange and still hold the memory of one.
+    pub lingering: Cell<usize>,
 }
 
 impl Worker {
@@ -45,6 +47,7 @@ impl Worker {
             random: Cell::new(seed),
             next_exchange: Cell::new((index as u64) << 48),
             recent: Cell::new(clock.now()),
+            lingering: Cell::new(0),
         }
     }
 
@@ -66,6 +69,12 @@ impl Worker {
         self.clock.instant(self.recent()).checked_add(duration).map(Instant::from_std)
     }
 
+    /// Counts a connection in [`lingering`](Self::lingering) until the answer is dropped.
+    pub fn linger(&self) -> Lingering<'_> {
+        self.lingering.set(self.lingering.get() + 1);
+        Lingering(self)
+    }
+
     /// Uniformly random bits (wyrand); not for secrets.
     pub fn random(&self) -> u64 {
         let state = self.random.get().wrapping_add(0xa076_1d64_78bd_642f);
@@ -79,6 +88,16 @@ impl Worker {
         let id = self.next_exchange.get();
         self.next_exchange.set(id + 1);
         id
+    }
+}
+
+/// See [`Worker::linger`].
+#[derive(Debug)]
+pub struct Lingering<'a>(&'a Worker);
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        self.0.lingering.set(self.0.lingering.get() - 1);
     }
 }
 

@@ -34,6 +34,9 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection that was silent for so long gives the memory of its exchanges back.
 const LULL: Duration = Duration::from_secs(2);
+/// So many of a worker's connections may wait that long, so that the memory is bounded however many there are;
+/// the others give it back at once.
+const LINGERERS: usize = 256;
 
 /// What an exchange leaves its connection fit for.
 enum Afterwards {
@@ -139,7 +142,8 @@ async fn busy(
         if buffer.is_empty() {
             // The exchange has just ended, and noted when.
             let until = state.worker.after(listener.plan.config.limits.idle_timeout);
-            if !soon(state, io, buffer, until, deadline, closing).await {
+            let few = state.worker.lingering.get() < LINGERERS;
+            if !few || !soon(state, io, buffer, until, deadline, closing).await {
                 return Afterwards::Idle(until);
             }
             deadline.set(until);
@@ -158,6 +162,7 @@ async fn soon(
 ) -> bool {
     // Another connection has more use for it meanwhile.
     state.worker.buffers.give(std::mem::take(buffer));
+    let _lingering = state.worker.linger();
     let lull = state.worker.after(LULL);
     deadline.set(until.min(lull).or(lull));
     poll_fn(|cx| {

@@ -21,6 +21,12 @@ use crate::{
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A connection of which it is known what it speaks.
+enum Opened {
+    H1(Arc<ConnectionInfo>, Io, Buffer),
+    H2(Arc<ConnectionInfo>, Prefixed),
+}
+
 /// Serves a connection until it ends.
 pub(super) async fn serve(
     state: &Rc<LocalState>,
@@ -28,43 +34,59 @@ pub(super) async fn serve(
     accepted: Accepted,
     mut closing: Waiter,
 ) {
+    // Boxed, as is all that an idle connection need not hold: it begins once, and then mostly waits.
+    match Box::pin(open(state, &listener, accepted, &mut closing)).await {
+        Some(Opened::H1(connection, io, buffer)) => {
+            downstream_h1::serve(state, &connection, &io, buffer, listener, &mut closing).await;
+        }
+        Some(Opened::H2(connection, transport)) => {
+            Box::pin(downstream_h2::serve(state, &connection, transport, listener, &mut closing)).await;
+        }
+        None => {}
+    }
+}
+
+/// None: it ended before anything was asked.
+async fn open(
+    state: &Rc<LocalState>,
+    listener: &LocalListener,
+    accepted: Accepted,
+    closing: &mut Waiter,
+) -> Option<Opened> {
     let (raw, peer) = match accepted {
         Accepted::Tcp(tcp, peer) => (Raw::Tcp(tcp), Some(peer)),
         Accepted::Unix(unix) => (Raw::Unix(unix), None),
     };
-    let name = Arc::clone(&listener.plan.config.name);
     if listener.plan.tls.is_some() {
-        secured(state, listener, raw, peer, &mut closing).await;
+        secured(state, listener, raw, peer, closing).await
     } else {
-        let connection = Arc::new(ConnectionInfo::plain(name, peer));
-        let transport = match raw {
-            Raw::Tcp(tcp) => Transport::Tcp(tcp),
-            Raw::Unix(unix) => Transport::Unix(unix),
-        };
-        plain(state, &connection, listener, Io::new(transport), &mut closing).await;
+        plain(state, listener, raw, peer, closing).await
     }
 }
 
 async fn secured(
     state: &Rc<LocalState>,
-    listener: Rc<LocalListener>,
+    listener: &LocalListener,
     raw: Raw,
     peer: Option<SocketAddr>,
     closing: &mut Waiter,
-) {
-    let Some(tls) = &listener.plan.tls else { return };
+) -> Option<Opened> {
+    let tls = listener.plan.tls.as_ref()?;
     let metrics = &listener.plan.metrics;
     let worker = state.worker.index;
     let timeout = listener.plan.config.limits.tls_handshake_timeout;
-    // Boxed: the handshake's state must not stay part of an idle connection.
     let handshake = Box::pin(TlsAcceptor::from(tls.config()).accept(raw));
     let stream = match in_time(handshake, timeout, closing).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(listener = &*listener.plan.config.name, %error, "TLS handshake failed");
-            return metrics.handshakes.one(worker, failed_handshake(&error));
+            metrics.handshakes.one(worker, failed_handshake(&error));
+            return None;
         }
-        Err(_) => return metrics.handshakes.one(worker, Handshake::Timeout),
+        Err(_) => {
+            metrics.handshakes.one(worker, Handshake::Timeout);
+            return None;
+        }
     };
     let settled = Settled::of(stream.get_ref().1);
     metrics.handshakes.one(worker, settled.kind);
@@ -74,31 +96,31 @@ async fn secured(
     connection.identity = settled.peer.and_then(|peer| peer.uri).map(|uri| (*uri).into());
     let connection = Arc::new(connection);
     let transport = Transport::TlsServer(Box::new(stream));
-    if settled.http2 {
-        let transport = Prefixed::new(Buffer::default(), transport);
-        downstream_h2::serve(state, &connection, transport, listener, closing).await;
-    } else {
-        downstream_h1::serve(state, &connection, &Io::new(transport), Buffer::default(), listener, closing)
-            .await;
-    }
+    Some(match settled.http2 {
+        true => Opened::H2(connection, Prefixed::new(Buffer::default(), transport)),
+        false => Opened::H1(connection, Io::new(transport), Buffer::default()),
+    })
 }
 
 /// Without TLS the first bytes tell what is spoken.
 async fn plain(
     state: &Rc<LocalState>,
-    connection: &Arc<ConnectionInfo>,
-    listener: Rc<LocalListener>,
-    io: Io,
+    listener: &LocalListener,
+    raw: Raw,
+    peer: Option<SocketAddr>,
     closing: &mut Waiter,
-) {
+) -> Option<Opened> {
+    let io = Io::new(match raw {
+        Raw::Tcp(tcp) => Transport::Tcp(tcp),
+        Raw::Unix(unix) => Transport::Unix(unix),
+    });
     let timeout = listener.plan.config.limits.head_timeout;
-    let Some(buffer) = first_bytes(state, &io, timeout, closing).await else { return };
-    if buffer.data().starts_with(PREFACE) {
-        let transport = Prefixed::new(buffer, io.into_transport());
-        Box::pin(downstream_h2::serve(state, connection, transport, listener, closing)).await;
-    } else {
-        downstream_h1::serve(state, connection, &io, buffer, listener, closing).await;
-    }
+    let buffer = first_bytes(state, &io, timeout, closing).await?;
+    let connection = Arc::new(ConnectionInfo::plain(Arc::clone(&listener.plan.config.name), peer));
+    Some(match buffer.data().starts_with(PREFACE) {
+        true => Opened::H2(connection, Prefixed::new(buffer, io.into_transport())),
+        false => Opened::H1(connection, io, buffer),
+    })
 }
 
 /// Reads until it is clear whether this is HTTP/2's preface. None: nothing came, or the caller left.

@@ -110,7 +110,8 @@ impl Exchange<'_> {
             question.timeout = question.timeout.min(self.time_left());
             let memo = question.memo.clone();
             let bound = filter.plan.config.limits.answer;
-            let asking = ask(self.state, &self.snapshot, question, bound);
+            // Boxed, because it is large and rare.
+            let asking = Box::pin(ask(self.state, &self.snapshot, question, bound));
             let answer = while_present(body, reply, asking).await?;
             ruling = filter.on_answer(&self.state.worker, self.id, &memo, answer, &mut self.heads.request);
         }
