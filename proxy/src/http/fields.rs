@@ -193,19 +193,19 @@ impl Fields {
 
     /// Every field, in order: name in lower case, value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.live().map(|entry| {
-            // A stored name is a token, so this never falls back.
-            let name = std::str::from_utf8(&self.lines[entry.name()]).unwrap_or_default();
-            (name, &self.lines[entry.value()])
-        })
+        self.iter_known().map(|(_, name, value)| (name, value))
     }
 
     /// As [`Fields::iter`], with the name as the proxy knows it first.
     pub fn iter_known(&self) -> impl Iterator<Item = (Known, &str, &[u8])> {
-        self.live()
-            .map(|entry| entry.known)
-            .zip(self.iter())
-            .map(|(known, (name, value))| (known, name, value))
+        self.live().map(|entry| {
+            let name = match entry.known {
+                // A stored name is a token, so this never falls back.
+                Known::Other => std::str::from_utf8(&self.lines[entry.name()]).unwrap_or_default(),
+                known => known.as_str(),
+            };
+            (entry.known, name, &self.lines[entry.value()])
+        })
     }
 
     /// How many fields there are.
@@ -261,6 +261,17 @@ impl Fields {
     pub(super) fn push_legal(&mut self, name: &[u8], value: &[u8]) {
         let at = self.add_line(name, value);
         self.index_line(at, name.len());
+    }
+
+    /// As [`Fields::push`], of a name that is a token in lower case.
+    pub(super) fn push_lower(&mut self, name: &str, value: &[u8]) -> bool {
+        if !legal_value(value) {
+            return false;
+        }
+        let name = name.as_bytes();
+        let at = self.add_line(name, value);
+        self.index_known(at, name.len(), Known::of_lower(name));
+        true
     }
 
     /// As [`Fields::push_legal`], of a known name.
