@@ -21,7 +21,7 @@ use std::time::Duration;
 use weir_sdk::{Decision, Hooks, Passage, Policy, Request, Response, Setup};
 
 pub use config::Config;
-use config::{NoMatch, RouteConfig, Word};
+use config::{NoMatch, RawRoutes, RouteConfig, Word};
 use route::Route;
 use table::Table;
 use values::Shown;
@@ -35,12 +35,15 @@ pub struct Router {
     keep: Duration,
 }
 
+/// For so many routes room is taken before they are read; whatever says it has more has to show them first.
+const ROOM: usize = 1 << 16;
+
 #[weir_sdk::filter]
 impl Policy for Router {
     fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
         let mut shown = Shown::default();
         let mut table = Table::default();
-        let mut routes = Vec::new();
+        let mut routes = Vec::with_capacity(config.routes.as_ref().map_or(0, RawRoutes::count).min(ROOM));
         if let Some(raw) = &config.routes {
             raw.each(|at, route| {
                 let (matcher, route) = Route::compile(&route, &mut shown, setup)
