@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod data;
 pub mod error;
 pub mod http;
+pub mod identity;
 pub mod listener;
 pub mod message;
 pub mod reload;

@@ -129,9 +129,10 @@ impl App {
         })?;
         let metrics = Metrics::new(workers);
         let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, workers);
-        let Built { snapshot, settled, .. } =
+        let Built { snapshot, settled, renewals } =
             builder.build(config.clone(), None).map_err(|errors| told(&errors))?;
         builder.settle(settled, &config);
+        renewals.iter().for_each(|renewal| renewal.adopt());
         let mut listening = Listening::new(workers);
         let bound = listening.bind_alone(&snapshot)?;
         let access_log = AccessLog::open(&config.access_log, workers, Arc::clone(&metrics))

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
+use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use weir_config::checked::{self, UpstreamProtocol};
 
 use super::{Cluster, Endpoint, endpoint::Target};
 use crate::{
     error::{Error, Failure},
     stream::{Io, Raw, Transport},
+    telemetry::metrics::{PeerRefusal, SHARED},
+    tls::{ClientTls, Refused},
 };
 
 /// An endpoint of config with its name resolved.
@@ -69,25 +73,58 @@ pub(super) async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<Co
     let raw = open(&endpoint.target).await.map_err(|error| refused(&error))?;
     let protocol = cluster.config.protocol;
     let Some(tls) = &cluster.tls else {
-        let io = Io::new(match raw {
-            Raw::Tcp(tcp) => Transport::Tcp(tcp),
-            Raw::Unix(unix) => Transport::Unix(unix),
-        });
+        let io = Io::new(raw.into());
         return Ok(if protocol == UpstreamProtocol::H2 { Connected::H2(io) } else { Connected::H1(io) });
     };
     let name = tls.server_name(&endpoint.address);
     let Some(name) = name else {
         return Err(Error::new(Failure::UpstreamTls, "no server_name for a Unix socket"));
     };
-    let connector = tokio_rustls::TlsConnector::from(tls.config());
-    let stream = connector.connect(name, raw).await;
-    let stream = stream.map_err(|error| Error::with(Failure::UpstreamTls, error.to_string()))?;
+    let stream = match secured(cluster, tls, name.clone(), raw).await? {
+        Ok(stream) => stream,
+        // A session of somebody who has another certificate by now: the next handshake is a full one.
+        Err(_) => {
+            let raw = open(&endpoint.target).await.map_err(|error| refused(&error))?;
+            secured(cluster, tls, name, raw).await?.map_err(|stale| counted(cluster, &stale))?
+        }
+    };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     if protocol == UpstreamProtocol::H2 && !h2 {
         return Err(Error::new(Failure::UpstreamTls, "the endpoint does not offer h2"));
     }
     let io = Io::new(Transport::TlsClient(Box::new(stream)));
     Ok(if h2 { Connected::H2(io) } else { Connected::H1(io) })
+}
+
+/// TLS on a connection. The inner error: the endpoint was known before, and may not be who it was.
+async fn secured(
+    cluster: &Cluster,
+    tls: &ClientTls,
+    name: ServerName<'static>,
+    raw: Raw,
+) -> Result<Result<TlsStream<Raw>, Refused>, Error> {
+    if tls.config().is_none() {
+        tls.arrival().await;
+    }
+    let Some(config) = tls.config() else {
+        return Err(counted(cluster, &Refused::of(PeerRefusal::NoIdentity)));
+    };
+    match TlsConnector::from(config).connect(name, raw).await {
+        Ok(stream) => Ok(tls.settle(stream.get_ref().1).map(|()| stream)),
+        Err(error) => Err(match Refused::by_handshake(&error) {
+            Some(refused) => {
+                let Error { failure, detail } = counted(cluster, &refused);
+                Error::with(failure, format!("{detail}: {error}"))
+            }
+            None => Error::with(Failure::UpstreamTls, error.to_string()),
+        }),
+    }
+}
+
+/// An endpoint that is refused is one that cannot be connected to.
+fn counted(cluster: &Cluster, refused: &Refused) -> Error {
+    cluster.metrics.tls_refusals.one(SHARED, refused.reason);
+    Error::with(Failure::UpstreamTls, refused.to_string())
 }
 
 async fn open(target: &Target) -> io::Result<Raw> {

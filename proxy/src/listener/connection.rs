@@ -13,13 +13,17 @@ use crate::{
     message::{ConnectionInfo, Scheme},
     snapshot::{LocalListener, LocalState},
     stream::{Buffer, Deadline, Io, Prefixed, Raw, Transport},
-    telemetry::metrics::Handshake,
-    tls::server::{Settled, failed_handshake},
+    telemetry::metrics::{Handshake, PeerRefusal},
+    tls::{Refused, server::failed_handshake},
     worker::Waiter,
 };
 
 /// How HTTP/2 begins (RFC 9113 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The first byte of a TLS connection: a record of the handshake (RFC 8446 5.1). Nothing else that is spoken here
+/// begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection of which it is known what it speaks.
 enum Opened {
@@ -57,10 +61,15 @@ async fn open(
         Accepted::Tcp(tcp, peer) => (Raw::Tcp(tcp), Some(peer)),
         Accepted::Unix(unix) => (Raw::Unix(unix), None),
     };
-    if listener.plan.tls.is_some() {
-        secured(state, listener, raw, peer, closing).await
-    } else {
-        plain(state, listener, raw, peer, closing).await
+    let Some(tls) = listener.plan.tls.as_ref() else {
+        return plain(state, listener, raw, peer, closing).await;
+    };
+    if !tls.takes_plain() {
+        return secured(state, listener, raw, peer, closing).await;
+    }
+    match peeked(listener, raw, closing).await? {
+        (TLS_HANDSHAKE, raw) => secured(state, listener, raw, peer, closing).await,
+        (_, raw) => plain(state, listener, raw, peer, closing).await,
     }
 }
 
@@ -75,12 +84,23 @@ async fn secured(
     let metrics = &listener.plan.metrics;
     let worker = state.worker.index;
     let timeout = listener.plan.config.limits.tls_handshake_timeout;
-    let handshake = Box::pin(TlsAcceptor::from(tls.config()).accept(raw));
+    if tls.config().is_none() {
+        let _ = in_time(Box::pin(tls.arrival()), timeout, closing).await;
+    }
+    let Some(config) = tls.config() else {
+        metrics.handshakes.one(worker, Handshake::Failed);
+        metrics.tls_refusals.one(worker, PeerRefusal::NoIdentity);
+        return None;
+    };
+    let handshake = Box::pin(TlsAcceptor::from(config).accept(raw));
     let stream = match in_time(handshake, timeout, closing).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::debug!(listener = &*listener.plan.config.name, %error, "TLS handshake failed");
             metrics.handshakes.one(worker, failed_handshake(&error));
+            if let Some(refused) = Refused::by_handshake(&error) {
+                metrics.tls_refusals.one(worker, refused.reason);
+            }
             return None;
         }
         Err(_) => {
@@ -88,18 +108,38 @@ async fn secured(
             return None;
         }
     };
-    let settled = Settled::of(stream.get_ref().1);
+    let settled = match tls.settle(stream.get_ref().1) {
+        Ok(settled) => settled,
+        Err(refused) => {
+            metrics.handshakes.one(worker, Handshake::ClientCertificate);
+            metrics.tls_refusals.one(worker, refused.reason);
+            return None;
+        }
+    };
     metrics.handshakes.one(worker, settled.kind);
     let mut connection = ConnectionInfo::plain(Arc::clone(&listener.plan.config.name), peer);
     connection.scheme = Scheme::Https;
     connection.sni = settled.sni.map(|sni| (*sni).into());
-    connection.identity = settled.peer.and_then(|peer| peer.uri).map(|uri| (*uri).into());
+    connection.identity = settled.identity;
     let connection = Arc::new(connection);
     let transport = Transport::TlsServer(Box::new(stream));
     Some(match settled.http2 {
         true => Opened::H2(connection, Prefixed::new(Buffer::default(), transport)),
         false => Opened::H1(connection, Io::new(transport), Buffer::default()),
     })
+}
+
+/// The first byte, which stays where it is. None: nothing came, or the caller left.
+async fn peeked(listener: &LocalListener, raw: Raw, closing: &mut Waiter) -> Option<(u8, Raw)> {
+    let io = Io::new(raw.into());
+    let mut deadline = Deadline::new();
+    deadline.set_after(listener.plan.config.limits.head_timeout);
+    if !first_byte(&io, &mut deadline, closing, true).await {
+        return None;
+    }
+    let raw = io.into_transport().into_raw()?;
+    let first = deadline.bound(raw.peek()).await.ok()?.ok()??;
+    Some((first, raw))
 }
 
 /// Without TLS the first bytes tell what is spoken.
@@ -110,10 +150,7 @@ async fn plain(
     peer: Option<SocketAddr>,
     closing: &mut Waiter,
 ) -> Option<Opened> {
-    let io = Io::new(match raw {
-        Raw::Tcp(tcp) => Transport::Tcp(tcp),
-        Raw::Unix(unix) => Transport::Unix(unix),
-    });
+    let io = Io::new(raw.into());
     let timeout = listener.plan.config.limits.head_timeout;
     let buffer = first_bytes(state, &io, timeout, closing).await?;
     let connection = Arc::new(ConnectionInfo::plain(Arc::clone(&listener.plan.config.name), peer));

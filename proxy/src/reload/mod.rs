@@ -9,7 +9,9 @@ mod watch;
 
 use std::path::PathBuf;
 
-use weir_config::checked::{Config, DataSource, WasmSource};
+use weir_config::checked::{
+    Certificate, Config, DataSource, IdentitySource, ListenerTls, UpstreamTls, WasmSource,
+};
 
 pub use seen::Seen;
 pub use watch::Watch;
@@ -27,13 +29,24 @@ pub fn files(config: &Config) -> Vec<PathBuf> {
             DataSource::Url { .. } => None,
         }));
     }
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
-        files.extend(tls.certificates.iter().flat_map(|one| [one.cert.clone(), one.key.clone()]));
-        files.extend(tls.client_ca.clone());
+    let pair = |one: &Certificate| [one.cert.clone(), one.key.clone()];
+    for listener in &config.listeners {
+        if let Some(ListenerTls::Certificates(tls)) = &listener.tls {
+            files.extend(tls.certificates.iter().flat_map(pair));
+            files.extend(tls.client_ca.clone());
+        }
     }
-    for tls in config.clusters.iter().filter_map(|cluster| cluster.tls.as_ref()) {
-        files.extend(tls.certificate.iter().flat_map(|one| [one.cert.clone(), one.key.clone()]));
-        files.extend(tls.ca.clone());
+    for cluster in &config.clusters {
+        if let Some(UpstreamTls::Names(tls)) = &cluster.tls {
+            files.extend(tls.certificate.iter().flat_map(pair));
+            files.extend(tls.ca.clone());
+        }
+    }
+    for identity in &config.identities {
+        if let IdentitySource::Files { certificate, bundle } = &identity.source {
+            files.extend(pair(certificate));
+            files.push(bundle.clone());
+        }
     }
     files
 }

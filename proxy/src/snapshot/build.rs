@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use weir_config::checked::{self, Config, DataSource, WasmSource};
 use weir_runtime::{BucketSettings, Buckets, Engine, Limits, Program, ProgramSettings, SharedSettings};
 
-use super::{Alive, ListenerPlan, Renewal, Snapshot, slots::Slots};
+use super::{Alive, ListenerPlan, Renewal, Snapshot, identities::Identities, slots::Slots};
 use crate::{
     chain::{DataSet, FilterPlan, Prepare, read_data},
     cluster::{Cluster, Resolved},
@@ -112,16 +112,17 @@ impl Builder {
         let fail = |place: String, reason: String| {
             errors.lock().unwrap_or_else(PoisonError::into_inner).push(BuildError { place, reason });
         };
+        let identities = Identities::prepare(&config, before, &self.metrics);
         let mut clusters: Vec<Option<Arc<Cluster>>> = (0..slots.len()).map(|_| None).collect();
         for cluster in &config.clusters {
-            match self.cluster(cluster, before) {
+            match self.cluster(cluster, before, &identities) {
                 Ok(built) => clusters[slots.of(&cluster.name).unwrap_or_default()] = Some(built),
                 Err(reason) => fail(format!("clusters.{}", cluster.name), reason),
             }
         }
         let mut listeners = Vec::with_capacity(config.listeners.len());
         for listener in &config.listeners {
-            match self.listener(listener, before) {
+            match self.listener(listener, before, &identities) {
                 Ok(built) => listeners.push(built),
                 Err(reason) => fail(format!("listeners.{}", listener.name), reason),
             }
@@ -133,7 +134,10 @@ impl Builder {
                 Err(reason) => fail(format!("filters.{}", filter.name), reason),
             }
         }
-        let (renewals, failed) = Renewal::find(&listeners, &clusters);
+        let (mut renewals, mut failed) = Renewal::find(&listeners, &clusters);
+        let Identities { all: identities, renewals: svids, failed: unusable } = identities;
+        renewals.extend(svids);
+        failed.extend(unusable);
         self.metrics.process.certificate_failures.add(SHARED, failed.len() as u64);
         failed.iter().for_each(|(place, error)| fail(place.clone(), told(error)));
         let errors = errors.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -143,7 +147,7 @@ impl Builder {
         let generation = before.map_or(1, |b| b.generation + 1);
         let (config, _alive) = (Arc::new(config), Alive::new());
         Ok(Built {
-            snapshot: Snapshot { generation, config, listeners, filters, clusters, _alive },
+            snapshot: Snapshot { generation, config, listeners, filters, clusters, identities, _alive },
             renewals,
             settled: Settled { slots, buckets },
         })
@@ -176,11 +180,17 @@ impl Builder {
             listeners: before.listeners.clone(),
             filters,
             clusters: before.clusters.clone(),
+            identities: before.identities.clone(),
             _alive: Alive::new(),
         }))
     }
 
-    fn cluster(&self, config: &checked::Cluster, before: Option<&Snapshot>) -> Result<Arc<Cluster>, String> {
+    fn cluster(
+        &self,
+        config: &checked::Cluster,
+        before: Option<&Snapshot>,
+        identities: &Identities,
+    ) -> Result<Arc<Cluster>, String> {
         let named = config.endpoints.iter().any(|e| matches!(e.address, checked::Address::Name { .. }));
         let slot = self.slots.of(&config.name);
         let earlier = before.and_then(|b| b.clusters.get(slot?)?.as_ref());
@@ -197,7 +207,10 @@ impl Builder {
             return Ok(Arc::clone(kept));
         }
         let tls = match &config.tls {
-            Some(tls) => Some(ClientTls::load(tls, config.protocol).map_err(|error| told(&error))?),
+            Some(tls) => {
+                let loaded = ClientTls::load(tls, config.protocol, |name| identities.find(name));
+                Some(loaded.map_err(|error| told(&error))?)
+            }
             None => None,
         };
         let (metrics, earlier) = (self.metrics.cluster(&config.name), earlier.map(|cluster| &**cluster));
@@ -208,12 +221,16 @@ impl Builder {
         &self,
         config: &checked::Listener,
         before: Option<&Snapshot>,
+        identities: &Identities,
     ) -> Result<Arc<ListenerPlan>, String> {
         let kept = before.and_then(|b| b.listeners.iter().find(|plan| plan.config.name == config.name));
         let kept_tls = kept.filter(|plan| plan.config.tls == config.tls).and_then(|plan| plan.tls.clone());
         let tls = match (&config.tls, kept_tls) {
             (Some(_), Some(kept)) => Some(kept),
-            (Some(tls), None) => Some(Arc::new(ServerTls::load(tls).map_err(|error| told(&error))?)),
+            (Some(tls), None) => {
+                let loaded = ServerTls::load(tls, |name| identities.find(name));
+                Some(Arc::new(loaded.map_err(|error| told(&error))?))
+            }
             (None, _) => None,
         };
         let metrics = self.metrics.listener(&config.name);

@@ -4,6 +4,7 @@
 //! the local one once and finishes on it, whatever is swapped meanwhile.
 
 mod build;
+mod identities;
 mod local;
 mod renewal;
 mod slots;
@@ -24,6 +25,7 @@ pub use renewal::Renewal;
 use crate::{
     chain::FilterPlan,
     cluster::Cluster,
+    identity::Identity,
     telemetry::metrics::{ListenerMetrics, Metrics, SHARED},
     tls::ServerTls,
 };
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub filters: Vec<Arc<FilterPlan>>,
     /// By slot: see [`Builder`].
     pub clusters: Vec<Option<Arc<Cluster>>>,
+    /// In config's order.
+    pub identities: Vec<Arc<Identity>>,
     _alive: Alive,
 }
 

@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 use super::ListenerPlan;
 use crate::{
     cluster::Cluster,
+    identity::{Identity, Svid},
     tls::{TlsError, client, server},
 };
 
@@ -17,6 +18,8 @@ pub enum Renewal {
     Listener(Arc<ListenerPlan>, server::Renewed),
     /// What a cluster expects and shows.
     Cluster(Arc<Cluster>, client::Renewed),
+    /// An identity.
+    Identity(Arc<Identity>, Arc<Svid>),
 }
 
 impl Renewal {
@@ -46,6 +49,7 @@ impl Renewal {
         match self {
             Self::Listener(plan, files) => plan.tls.iter().for_each(|tls| tls.adopt(files)),
             Self::Cluster(cluster, files) => cluster.tls.iter().for_each(|tls| tls.adopt(files)),
+            Self::Identity(identity, svid) => identity.adopt(Arc::clone(svid)),
         }
     }
 }
@@ -56,6 +60,7 @@ impl fmt::Display for Renewal {
         match self {
             Self::Listener(plan, _) => write!(f, "listeners.{}", plan.config.name),
             Self::Cluster(cluster, _) => write!(f, "clusters.{}", cluster.name()),
+            Self::Identity(identity, _) => write!(f, "identities.{}", identity.name()),
         }
     }
 }

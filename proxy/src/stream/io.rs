@@ -7,8 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use rustix::net::{RecvFlags, recv};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -160,7 +161,41 @@ impl Io {
     }
 }
 
+/// Without TLS.
+impl From<Raw> for Transport {
+    fn from(raw: Raw) -> Self {
+        match raw {
+            Raw::Tcp(tcp) => Self::Tcp(tcp),
+            Raw::Unix(unix) => Self::Unix(unix),
+        }
+    }
+}
+
+impl Transport {
+    /// What TLS could run on; None: it is TLS already.
+    pub fn into_raw(self) -> Option<Raw> {
+        match self {
+            Self::Tcp(tcp) => Some(Raw::Tcp(tcp)),
+            Self::Unix(unix) => Some(Raw::Unix(unix)),
+            Self::TlsServer(_) | Self::TlsClient(_) => None,
+        }
+    }
+}
+
 impl Raw {
+    /// The next byte, which stays to be read; None at the end.
+    pub async fn peek(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0; 1];
+        let n = match self {
+            Self::Tcp(tcp) => tcp.peek(&mut byte).await?,
+            Self::Unix(unix) => {
+                let look = || Ok(recv(unix, &mut byte[..], RecvFlags::PEEK)?.0);
+                unix.async_io(Interest::READABLE, look).await?
+            }
+        };
+        Ok((n > 0).then_some(byte[0]))
+    }
+
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),

@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use crate::identity::SvidFault;
+
 /// A file that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", file.display())]
@@ -16,6 +18,11 @@ pub struct TlsError {
 impl TlsError {
     pub(super) fn new(file: impl Into<PathBuf>, fault: TlsFault) -> Self {
         TlsError { file: file.into(), fault }
+    }
+
+    /// Config has been checked, so that this is a fault of ours.
+    pub(super) fn no_identity(name: &str) -> Self {
+        Self::new(name, TlsFault::Refused("there is no such identity".to_owned()))
     }
 
     /// What the operator may do about it.
@@ -39,6 +46,8 @@ impl TlsError {
             }
             TlsFault::NoClientCa => "name the roots that client certificates must chain to in client_ca",
             TlsFault::ServerName(_) => "give a DNS name or an IP address",
+            TlsFault::Svid(SvidFault::OtherId(_)) => "change `id`, or give the files of that workload",
+            TlsFault::Svid(_) => "have it issued as an X.509-SVID: `weir certs svid` shows how",
             TlsFault::Refused(_) => "see the reason",
         }
     }
@@ -69,6 +78,8 @@ pub enum TlsFault {
     NoClientCa,
     /// The name to expect of origins is not one.
     ServerName(String),
+    /// It is not the SVID that is needed.
+    Svid(SvidFault),
     /// The TLS library refused the whole.
     Refused(String),
 }
@@ -89,6 +100,7 @@ impl fmt::Display for TlsFault {
                 f.write_str("client certificates are asked for without roots to check them")
             }
             TlsFault::ServerName(name) => write!(f, "'{name}' is no server name"),
+            TlsFault::Svid(fault) => fault.fmt(f),
             TlsFault::Refused(reason) => write!(f, "cannot be used: {reason}"),
         }
     }

@@ -58,7 +58,7 @@ impl Files {
         let chain = self.certificates(&certificate.cert)?;
         warn_of_validity(&certificate.cert, &chain[0]);
         let refused = |fault| TlsError::new(&certificate.key, fault);
-        let key = private_key(self.content(&certificate.key)).map_err(refused)?;
+        let key = self.key(&certificate.key)?;
         let key =
             provider().key_provider.load_private_key(key).map_err(|error| refused(TlsFault::Key(error)))?;
         let certified = CertifiedKey::new(chain, key);
@@ -88,8 +88,12 @@ impl Files {
         Ok(Arc::new(roots))
     }
 
+    pub(super) fn key(&self, path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+        private_key(self.content(path)).map_err(|fault| TlsError::new(path, fault))
+    }
+
     /// At least one.
-    fn certificates(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    pub(super) fn certificates(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let failed = |fault| TlsError::new(path, fault);
         let found: Vec<_> = CertificateDer::pem_slice_iter(self.content(path))
             .collect::<Result<_, _>>()

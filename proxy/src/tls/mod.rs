@@ -7,16 +7,23 @@
 pub mod client;
 mod error;
 mod files;
+#[cfg(test)]
+mod identity_tests;
 pub mod peer;
+pub mod refusal;
 pub mod server;
 mod sni;
+mod svid_files;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 pub use client::ClientTls;
 pub use error::{TlsError, TlsFault};
 pub use peer::PeerIdentity;
+pub use refusal::Refused;
 pub use server::ServerTls;
+pub use svid_files::read_svid;
 
 use rustls::{SupportedProtocolVersion, crypto::CryptoProvider, version};
 use std::sync::{Arc, LazyLock};

@@ -10,7 +10,10 @@ use std::{fs, io, path::Path};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use weir_config::checked::{Address, Certificate, ClientAuth, ListenerTls, UpstreamProtocol, UpstreamTls};
+use weir_config::checked::{
+    Address, Certificate, ClientAuth, ListenerCertificates, ListenerTls, UpstreamNames, UpstreamProtocol,
+    UpstreamTls,
+};
 use weir_testkit::{Ca, Leaf};
 
 struct Files {
@@ -32,8 +35,8 @@ impl Files {
         Certificate { cert, key }
     }
 
-    fn listener(&self, client_auth: ClientAuth) -> ListenerTls {
-        ListenerTls {
+    fn listener(&self, client_auth: ClientAuth) -> ListenerCertificates {
+        ListenerCertificates {
             certificates: vec![
                 self.certificate("first", &["first.example"]),
                 self.certificate("second", &["second.example"]),
@@ -50,6 +53,14 @@ impl Files {
     }
 }
 
+fn load(spec: &ListenerCertificates) -> Result<ServerTls, TlsError> {
+    ServerTls::load(&ListenerTls::Certificates(spec.clone()), |_| None)
+}
+
+fn client(spec: &UpstreamNames, protocol: UpstreamProtocol) -> ClientTls {
+    ClientTls::load(&UpstreamTls::Names(spec.clone()), protocol, |_| None).unwrap()
+}
+
 /// What the two sides made of a handshake.
 struct Met {
     server: io::Result<(Settled, ProtocolVersion, &'static str)>,
@@ -57,13 +68,14 @@ struct Met {
     shown: io::Result<Vec<u8>>,
 }
 
-async fn meet(server: Arc<ServerConfig>, client: Arc<ClientConfig>, name: ServerNameOwned) -> Met {
+async fn meet(tls: &ServerTls, client: Arc<ClientConfig>, name: ServerNameOwned) -> Met {
+    let server: Arc<ServerConfig> = tls.config().unwrap();
     let (near, far) = tokio::io::duplex(1 << 16);
     let accepting = async {
         let mut stream = TlsAcceptor::from(server).accept(near).await?;
         let connection = stream.get_ref().1;
         let group = connection.negotiated_key_exchange_group().map(|group| group.name());
-        let settled = Settled::of(connection);
+        let settled = tls.settle(connection).unwrap();
         let version = connection.protocol_version().unwrap();
         stream.write_all(b"!").await?;
         stream.shutdown().await?;
@@ -87,19 +99,19 @@ fn name(name: &str) -> ServerNameOwned {
 }
 
 async fn call(server: &ServerTls, client: &Arc<ClientConfig>, to: &str) -> Met {
-    meet(server.config(), client.clone(), name(to)).await
+    meet(server, client.clone(), name(to)).await
 }
 
 #[tokio::test]
 async fn a_caller_gets_the_certificate_it_asks_for_and_the_newest_of_everything() {
     let files = Files::new();
-    let server = ServerTls::load(&files.listener(ClientAuth::None)).unwrap();
+    let server = load(&files.listener(ClientAuth::None)).unwrap();
     let client = Arc::new(files.client(&["http/1.1", "h2"], None));
     let met = call(&server, &client, "second.example").await;
     let (settled, version, group) = met.server.unwrap();
     assert_eq!(settled.sni.as_deref(), Some("second.example"));
     assert!(settled.http2);
-    assert_eq!((settled.peer, settled.kind), (None, Handshake::Full));
+    assert_eq!((settled.identity, settled.kind), (None, Handshake::Full));
     assert_eq!((version, group), (ProtocolVersion::TLSv1_3, "X25519MLKEM768"));
     assert!(met.shown.is_ok());
 }
@@ -107,7 +119,7 @@ async fn a_caller_gets_the_certificate_it_asks_for_and_the_newest_of_everything(
 #[tokio::test]
 async fn a_name_that_no_certificate_has_is_shown_the_first() {
     let files = Files::new();
-    let server = ServerTls::load(&files.listener(ClientAuth::None)).unwrap();
+    let server = load(&files.listener(ClientAuth::None)).unwrap();
     let client = Arc::new(files.client(&[], None));
     let met = call(&server, &client, "unknown.example").await;
     let refused = met.shown.unwrap_err().to_string();
@@ -127,12 +139,12 @@ async fn tls_1_2_is_spoken_only_where_it_is_allowed() {
             ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS12]).unwrap();
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     };
-    let strict = ServerTls::load(&spec).unwrap();
+    let strict = load(&spec).unwrap();
     let met = call(&strict, &old(&files), "first.example").await;
     assert_eq!(failed_handshake(&met.server.unwrap_err()), Handshake::Failed);
 
     spec.allow_tls12 = true;
-    let lenient = ServerTls::load(&spec).unwrap();
+    let lenient = load(&spec).unwrap();
     let met = call(&lenient, &old(&files), "first.example").await;
     assert_eq!(met.server.unwrap().1, ProtocolVersion::TLSv1_2);
 }
@@ -142,11 +154,11 @@ async fn callers_are_known_by_the_uri_in_their_certificate() {
     let files = Files::new();
     let cart = files.ca.leaf(&["spiffe://example.org/cart"]).unwrap();
     for client_auth in [ClientAuth::Request, ClientAuth::Require] {
-        let server = ServerTls::load(&files.listener(client_auth)).unwrap();
+        let server = load(&files.listener(client_auth)).unwrap();
         let client = Arc::new(files.client(&[], Some(&cart)));
         let met = call(&server, &client, "first.example").await;
-        let peer = met.server.unwrap().0.peer.unwrap();
-        assert_eq!(peer.uri.as_deref(), Some("spiffe://example.org/cart"));
+        let settled = met.server.unwrap().0;
+        assert_eq!(settled.identity.as_deref(), Some("spiffe://example.org/cart"));
     }
 }
 
@@ -154,10 +166,10 @@ async fn callers_are_known_by_the_uri_in_their_certificate() {
 async fn a_caller_without_certificate_passes_only_where_it_is_a_request() {
     let files = Files::new();
     let client = Arc::new(files.client(&[], None));
-    let asking = ServerTls::load(&files.listener(ClientAuth::Request)).unwrap();
-    assert_eq!(call(&asking, &client, "first.example").await.server.unwrap().0.peer, None);
+    let asking = load(&files.listener(ClientAuth::Request)).unwrap();
+    assert_eq!(call(&asking, &client, "first.example").await.server.unwrap().0.identity, None);
 
-    let insisting = ServerTls::load(&files.listener(ClientAuth::Require)).unwrap();
+    let insisting = load(&files.listener(ClientAuth::Require)).unwrap();
     let met = call(&insisting, &client, "first.example").await;
     assert_eq!(failed_handshake(&met.server.unwrap_err()), Handshake::ClientCertificate);
     assert!(met.shown.is_err());
@@ -167,7 +179,7 @@ async fn a_caller_without_certificate_passes_only_where_it_is_a_request() {
 async fn a_certificate_of_a_strange_authority_is_refused_even_where_none_is_needed() {
     let files = Files::new();
     let stranger = Ca::new().unwrap().leaf(&["spiffe://example.org/cart"]).unwrap();
-    let server = ServerTls::load(&files.listener(ClientAuth::Request)).unwrap();
+    let server = load(&files.listener(ClientAuth::Request)).unwrap();
     let client = Arc::new(files.client(&[], Some(&stranger)));
     let met = call(&server, &client, "first.example").await;
     assert_eq!(failed_handshake(&met.server.unwrap_err()), Handshake::ClientCertificate);
@@ -184,7 +196,7 @@ fn renewed(server: &ServerTls) -> bool {
 async fn sessions_are_resumed_after_new_certificates_but_not_after_new_roots() {
     let files = Files::new();
     let spec = files.listener(ClientAuth::Require);
-    let server = ServerTls::load(&spec).unwrap();
+    let server = load(&spec).unwrap();
     let cart = files.ca.leaf(&["spiffe://example.org/cart"]).unwrap();
     let client = Arc::new(files.client(&[], Some(&cart)));
     let kind = async || call(&server, &client, "first.example").await.server.unwrap().0.kind;
@@ -205,7 +217,7 @@ async fn sessions_are_resumed_after_new_certificates_but_not_after_new_roots() {
 async fn changed_files_come_into_force_whole_or_not_at_all() {
     let files = Files::new();
     let spec = files.listener(ClientAuth::None);
-    let server = ServerTls::load(&spec).unwrap();
+    let server = load(&spec).unwrap();
     let shown = async || {
         let client = Arc::new(files.client(&[], None));
         call(&server, &client, "first.example").await.shown.unwrap()
@@ -228,8 +240,8 @@ async fn changed_files_come_into_force_whole_or_not_at_all() {
 #[tokio::test]
 async fn both_sides_of_the_proxy_meet_with_certificates_of_their_own() {
     let files = Files::new();
-    let server = ServerTls::load(&files.listener(ClientAuth::Require)).unwrap();
-    let mut spec = UpstreamTls {
+    let server = load(&files.listener(ClientAuth::Require)).unwrap();
+    let mut spec = UpstreamNames {
         ca: Some(files.ca.write_to(files.path(), "origins").unwrap()),
         server_name: Some("second.example".into()),
         certificate: Some(files.certificate("proxy", &["spiffe://example.org/weir"])),
@@ -239,17 +251,17 @@ async fn both_sides_of_the_proxy_meet_with_certificates_of_their_own() {
     for (protocol, http2) in
         [(UpstreamProtocol::H1, false), (UpstreamProtocol::H2, true), (UpstreamProtocol::Auto, true)]
     {
-        let client = ClientTls::load(&spec, protocol).unwrap();
+        let client = client(&spec, protocol);
         let to = client.server_name(&endpoint).unwrap();
-        let settled = meet(server.config(), client.config(), to).await.server.unwrap().0;
+        let settled = meet(&server, client.config().unwrap(), to).await.server.unwrap().0;
         assert_eq!(settled.http2, http2);
-        assert_eq!(settled.peer.unwrap().uri.as_deref(), Some("spiffe://example.org/weir"));
+        assert_eq!(settled.identity.as_deref(), Some("spiffe://example.org/weir"));
     }
 
     spec.server_name = None;
-    let client = ClientTls::load(&spec, UpstreamProtocol::Auto).unwrap();
+    let client = client(&spec, UpstreamProtocol::Auto);
     let to = client.server_name(&endpoint).unwrap();
-    assert!(meet(server.config(), client.config(), to).await.shown.is_err(), "no certificate has 127.0.0.1");
+    assert!(meet(&server, client.config().unwrap(), to).await.shown.is_err(), "no certificate has 127.0.0.1");
     let named = Address::Name { host: "second.example".into(), port: 443 };
     assert_eq!(client.server_name(&named), Some(name("second.example")));
     assert_eq!(client.server_name(&Address::Unix("/run/origin".into())), None);
@@ -259,19 +271,19 @@ async fn both_sides_of_the_proxy_meet_with_certificates_of_their_own() {
 fn clients_without_roots_of_their_own_trust_the_public_ones_and_reload() {
     let files = Files::new();
     let certificate = files.certificate("proxy", &["weir.example"]);
-    let spec = UpstreamTls {
+    let spec = UpstreamNames {
         ca: None,
         server_name: None,
         certificate: Some(certificate.clone()),
         allow_tls12: true,
     };
-    let client = ClientTls::load(&spec, UpstreamProtocol::Auto).unwrap();
-    let before = client.config();
+    let client = client(&spec, UpstreamProtocol::Auto);
+    let before = client.config().unwrap();
     assert!(client.read_again().unwrap().is_none());
-    assert!(Arc::ptr_eq(&before, &client.config()));
+    assert!(Arc::ptr_eq(&before, &client.config().unwrap()));
     files.certificate("proxy", &["weir.example"]);
     client.adopt(&client.read_again().unwrap().unwrap());
-    assert!(!Arc::ptr_eq(&before, &client.config()));
+    assert!(!Arc::ptr_eq(&before, &client.config().unwrap()));
     fs::remove_file(&certificate.key).unwrap();
     assert_eq!(client.read_again().err().unwrap().file, certificate.key);
 }
@@ -301,13 +313,13 @@ fn each_bad_file_is_named_with_what_is_wrong() {
         fs::write(&one.cert, &cert).unwrap();
         fs::write(&one.key, &key).unwrap();
         fs::write(file, content).unwrap();
-        let error = ServerTls::load(&good).map(|_| ()).unwrap_err();
+        let error = load(&good).map(|_| ()).unwrap_err();
         assert_eq!(&error.file, file);
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!error.hint().is_empty());
     }
     fs::remove_file(&one.key).unwrap();
-    let error = ServerTls::load(&good).map(|_| ()).unwrap_err();
+    let error = load(&good).map(|_| ()).unwrap_err();
     assert!(matches!(error.fault, TlsFault::Unreadable(_)) && error.file == one.key, "{error}");
 }
 
@@ -316,6 +328,6 @@ fn asking_for_certificates_without_roots_is_refused() {
     let files = Files::new();
     let mut spec = files.listener(ClientAuth::Require);
     spec.client_ca = None;
-    let error = ServerTls::load(&spec).map(|_| ()).unwrap_err();
+    let error = load(&spec).map(|_| ()).unwrap_err();
     assert!(matches!(error.fault, TlsFault::NoClientCa), "{error}");
 }

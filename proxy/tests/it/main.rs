@@ -2,6 +2,7 @@
 
 mod demo;
 mod exchange;
+mod mesh;
 mod ops;
 mod policies;
 mod stage;

@@ -17,6 +17,8 @@ pub struct Changes {
     pub clusters: Delta,
     /// By name.
     pub limits: Delta,
+    /// By name. The files behind unchanged paths may have changed all the same.
+    pub identities: Delta,
     /// Sections about the process itself that changed: `admin`, `workers`, `cache`, `drain`, `telemetry`,
     /// `access_log`.
     pub process: Vec<&'static str>,
@@ -50,6 +52,7 @@ pub fn differences(old: &Config, new: &Config) -> Changes {
         filters: delta(&old.filters, &new.filters, |f| &f.name, |a, b| *a == numbering.filter(b)),
         clusters: delta(&old.clusters, &new.clusters, |c| &c.name, PartialEq::eq),
         limits: delta(&old.limits, &new.limits, |l| &l.name, PartialEq::eq),
+        identities: delta(&old.identities, &new.identities, |i| &i.name, PartialEq::eq),
         process: process.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect(),
     }
 }

@@ -3,10 +3,17 @@
 //! Invalid states cannot be written here: names are resolved to positions, durations are durations, every
 //! default is filled in. Nothing of the file's syntax is left.
 
+mod tls;
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use tls::{
+    Certificate, ClientAuth, Identity, IdentitySource, ListenerCertificates, ListenerIdentity, ListenerTls,
+    Mtls, UpstreamIdentity, UpstreamNames, UpstreamTls,
+};
 
 use crate::{Problem, Written};
 
@@ -33,6 +40,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// In the order written.
     pub limits: Vec<RateLimit>,
+    /// In the order written.
+    pub identities: Vec<Identity>,
     /// What works, but was likely not meant like this.
     pub warnings: Vec<Problem>,
     /// The file itself, to be shown.
@@ -117,40 +126,6 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// How it treats what other proxies said.
     pub forwarded: Forwarded,
-}
-
-/// TLS towards callers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ListenerTls {
-    /// At least one; the first is served when no name matches.
-    pub certificates: Vec<Certificate>,
-    /// Whether callers have to show a certificate.
-    pub client_auth: ClientAuth,
-    /// PEM file of the roots that client certificates must chain to; present unless `client_auth` is `None`.
-    pub client_ca: Option<PathBuf>,
-    /// TLS 1.2 is accepted beside 1.3.
-    pub allow_tls12: bool,
-}
-
-/// A certificate and its key: PEM files that exist.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Certificate {
-    /// The chain, the certificate itself first.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
-/// Whether callers have to show a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// They are not asked for one.
-    None,
-    /// They are asked; one that is shown must be valid.
-    Request,
-    /// Without a valid one there is no connection.
-    Require,
 }
 
 /// What a listener bears. See the configuration reference for the defaults.
@@ -349,19 +324,6 @@ pub struct Endpoint {
     pub weight: u32,
     /// What filters choose subsets by.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
-}
-
-/// TLS towards endpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UpstreamTls {
-    /// PEM file of roots. None: the public roots that come with the proxy.
-    pub ca: Option<PathBuf>,
-    /// To ask for and to verify. None: the host of the endpoint's address.
-    pub server_name: Option<Arc<str>>,
-    /// Shown to origins that ask for one.
-    pub certificate: Option<Certificate>,
-    /// TLS 1.2 is accepted beside 1.3.
-    pub allow_tls12: bool,
 }
 
 /// Bounds of a cluster over all workers.

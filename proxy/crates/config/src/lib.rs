@@ -9,6 +9,7 @@
 //! default and its meaning are written; schema and reference are made from them.
 
 pub mod checked;
+pub mod spiffe;
 
 mod changes;
 mod check;

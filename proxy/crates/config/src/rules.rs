@@ -7,8 +7,8 @@ use serde_json::{Map, Value as Json};
 use crate::{
     document::Value,
     file::{
-        AdminAddress, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name, Rejection,
-        ServerName, Sha256, Size, Url, Wasm, WorkerCount,
+        AdminAddress, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name,
+        PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Url, Wasm, WorkerCount, WorkloadApi,
     },
     schema::{choices, keyword},
 };
@@ -108,7 +108,7 @@ impl<'a> Rules<'a> {
 pub(crate) type Check = fn(&Value<'_>) -> Result<u128, Rejection>;
 
 /// The syntaxes behind the schema's formats.
-const LEAVES: [(&str, Check); 13] = [
+const LEAVES: [(&str, Check); 16] = [
     (AdminAddress::FORMAT, check::<AdminAddress>),
     (Duration::FORMAT, check::<Duration>),
     (EndpointAddress::FORMAT, check::<EndpointAddress>),
@@ -116,12 +116,15 @@ const LEAVES: [(&str, Check); 13] = [
     (ListenerAddress::FORMAT, check::<ListenerAddress>),
     (LogTarget::FORMAT, check::<LogTarget>),
     (Name::FORMAT, check::<Name>),
+    (PeerPattern::FORMAT, check::<PeerPattern>),
     (ServerName::FORMAT, check::<ServerName>),
     (Sha256::FORMAT, check::<Sha256>),
     (Size::FORMAT, check::<Size>),
+    (SpiffeIdText::FORMAT, check::<SpiffeIdText>),
     (Url::FORMAT, check::<Url>),
     (Wasm::FORMAT, check::<Wasm>),
     (WorkerCount::FORMAT, check::<WorkerCount>),
+    (WorkloadApi::FORMAT, check::<WorkloadApi>),
 ];
 
 fn check<T: Leaf>(value: &Value<'_>) -> Result<u128, Rejection> {

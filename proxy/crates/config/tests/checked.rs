@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use weir_config::{
     Config, Severity,
     checked::{
-        AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, OnFault,
-        UpstreamProtocol, WasmSource,
+        AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, IdentitySource,
+        ListenerTls, Mtls, OnFault, UpstreamProtocol, UpstreamTls, WasmSource,
     },
     differences, load, parse,
 };
@@ -29,7 +29,7 @@ fn the_sketch_of_the_design_is_a_whole_configuration() {
     assert_eq!(web.chain, [0, 1, 2, 3].map(FilterId));
     assert_eq!(web.limits.head, 65_536);
     assert_eq!(web.limits.connections, 10_000);
-    let tls = web.tls.as_ref().unwrap();
+    let Some(ListenerTls::Certificates(tls)) = &web.tls else { panic!("{:?}", web.tls) };
     assert_eq!(tls.certificates[0].key, Path::new(FILES).join("web.key"));
     assert_eq!((tls.client_auth, tls.allow_tls12), (ClientAuth::None, true));
 
@@ -48,7 +48,8 @@ fn the_sketch_of_the_design_is_a_whole_configuration() {
     let default_rtt = Duration::from_millis(30);
     assert_eq!(users.balancer, Balancer::PeakEwma { decay: ten_seconds, default_rtt });
     assert_eq!(users.endpoints[1].labels["version"], "v2".into());
-    assert_eq!(users.tls.as_ref().and_then(|tls| tls.server_name.as_deref()), Some("users.internal"));
+    let Some(UpstreamTls::Names(tls)) = &users.tls else { panic!("{:?}", users.tls) };
+    assert_eq!(tls.server_name.as_deref(), Some("users.internal"));
 }
 
 #[test]
@@ -188,4 +189,41 @@ fn differences_are_told_by_name() {
 
     let changes = with("[workers]\ncount = \"cores\"", "[workers]\ncount = 3\n[drain]\ntimeout = \"1s\"");
     assert_eq!(changes.process, ["workers", "drain"]);
+}
+
+#[test]
+fn identities_are_named_by_listeners_and_clusters() {
+    let config = checked(
+        "
+[identities.cart]
+files = { cert = 'web.pem', key = 'web.key', bundle = 'ca.pem' }
+[identities.agent]
+workload_api = 'unix:///run/agent.sock'
+id = 'spiffe://td/sa/cart'
+[listeners.web]
+address = '127.0.0.1:0'
+cluster = 'users'
+tls = { identity = 'cart' }
+[listeners.moving]
+address = '127.0.0.1:0'
+cluster = 'users'
+tls = { identity = 'agent', mtls = 'permissive', peers = ['spiffe://td/ns/*/sa/web'], allow_tls12 = true }
+[clusters.users]
+endpoints = [{ address = 'unix:run/users.sock' }]
+tls = { identity = 'cart', expect = ['spiffe://td/sa/users'] }
+",
+    );
+    assert_eq!(config.warnings, []);
+    let IdentitySource::Files { certificate, bundle } = &config.identities[0].source else { panic!() };
+    assert_eq!(
+        (&*certificate.key, &**bundle),
+        (&*Path::new(FILES).join("web.key"), &*Path::new(FILES).join("ca.pem"))
+    );
+    assert_eq!(config.identities[1].source, IdentitySource::WorkloadApi("/run/agent.sock".into()));
+    let Some(ListenerTls::Identity(web)) = &config.listeners[0].tls else { panic!() };
+    assert_eq!((web.mtls, web.peers.len(), web.allow_tls12), (Mtls::Require, 0, false));
+    let Some(ListenerTls::Identity(moving)) = &config.listeners[1].tls else { panic!() };
+    assert_eq!((moving.mtls, moving.peers.len(), moving.allow_tls12), (Mtls::Permissive, 1, true));
+    let Some(UpstreamTls::Identity(users)) = &config.clusters[0].tls else { panic!() };
+    assert_eq!((&*users.identity, users.expect[0].to_string().as_str()), ("cart", "spiffe://td/sa/users"));
 }

@@ -8,16 +8,77 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, crypto::CryptoProvider, server::WebPkiClientVerifier,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::OffsetDateTime;
 
 /// Issues certificates.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
+}
+
+/// How an SVID is made: right in every way, unless a test says otherwise.
+#[derive(Debug, Clone)]
+pub struct SvidPlan<'a> {
+    /// Its name; a URI if it contains `://`.
+    pub id: &'a str,
+    /// Further names.
+    pub more: &'a [&'a str],
+    /// Seconds from now until it begins to hold; negative: it does already.
+    pub begins: i64,
+    /// Seconds from now until it expires; negative: it has.
+    pub expires: i64,
+    /// For servers and for clients (extended key usage).
+    pub purposes: (bool, bool),
+    /// It says that its key is for signatures (key usage).
+    pub key_usage: bool,
+    /// It says that its key may sign certificates.
+    pub signs_certificates: bool,
+    /// It is an authority itself.
+    pub ca: bool,
+}
+
+impl<'a> SvidPlan<'a> {
+    /// For an hour, from a minute ago.
+    pub fn of(id: &'a str) -> Self {
+        Self {
+            id,
+            more: &[],
+            begins: -60,
+            expires: 3600,
+            purposes: (true, true),
+            key_usage: true,
+            signs_certificates: false,
+            ca: false,
+        }
+    }
+
+    fn params(&self) -> Result<CertificateParams> {
+        let mut params = named(&[&[self.id], self.more].concat())?;
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now + time::Duration::seconds(self.begins);
+        params.not_after = now + time::Duration::seconds(self.expires);
+        params.is_ca = if self.ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        if self.key_usage {
+            params.key_usages.push(KeyUsagePurpose::DigitalSignature);
+        }
+        if self.signs_certificates {
+            params.key_usages.push(KeyUsagePurpose::KeyCertSign);
+        }
+        let (server, client) = self.purposes;
+        let purposes =
+            [(server, ExtendedKeyUsagePurpose::ServerAuth), (client, ExtendedKeyUsagePurpose::ClientAuth)];
+        params.extended_key_usages =
+            purposes.into_iter().filter_map(|(is, purpose)| is.then_some(purpose)).collect();
+        Ok(params)
+    }
 }
 
 /// A certificate with its key.
@@ -40,16 +101,18 @@ impl Ca {
     /// A certificate for `names`: DNS names, addresses, or URIs (`spiffe://...`).
     pub fn leaf(&self, names: &[&str]) -> Result<Leaf> {
         let key = KeyPair::generate()?;
-        let (uris, plain): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
-        let plain: Vec<String> = plain.into_iter().map(str::to_owned).collect();
-        let mut params = CertificateParams::new(plain)?;
-        for uri in uris {
-            params.subject_alt_names.push(SanType::URI(uri.try_into()?));
-        }
-        params
-            .distinguished_name
-            .push(DnType::CommonName, *names.first().context("a certificate without name")?);
-        Ok(Leaf { certificate: params.signed_by(&key, &self.issuer)?, key })
+        Ok(Leaf { certificate: named(names)?.signed_by(&key, &self.issuer)?, key })
+    }
+
+    /// An X.509-SVID.
+    pub fn svid(&self, plan: &SvidPlan<'_>) -> Result<Leaf> {
+        let key = KeyPair::generate()?;
+        Ok(Leaf { certificate: plan.params()?.signed_by(&key, &self.issuer)?, key })
+    }
+
+    /// The authority's certificate.
+    pub fn der(&self) -> CertificateDer<'static> {
+        self.certificate.der().clone()
     }
 
     /// The authority's certificate.
@@ -103,6 +166,19 @@ impl Ca {
     }
 }
 
+/// For these names, and for nothing in particular.
+fn named(names: &[&str]) -> Result<CertificateParams> {
+    let (uris, plain): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains("://"));
+    let plain: Vec<String> = plain.into_iter().map(str::to_owned).collect();
+    let mut params = CertificateParams::new(plain)?;
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI(uri.try_into()?));
+    }
+    let first = *names.first().context("a certificate without name")?;
+    params.distinguished_name.push(DnType::CommonName, first);
+    Ok(params)
+}
+
 impl Leaf {
     /// The certificate.
     pub fn pem(&self) -> String {
@@ -125,7 +201,8 @@ impl Leaf {
         self.certificate.der().clone()
     }
 
-    fn key_der(&self) -> PrivateKeyDer<'static> {
+    /// The key, PKCS #8.
+    pub fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
     }
 }

@@ -21,7 +21,7 @@ mod stream;
 mod tasks;
 mod wire;
 
-pub use ca::{Ca, Leaf};
+pub use ca::{Ca, Leaf, SvidPlan};
 pub use deadline::{PATIENCE, eventually, within};
 pub use echo::{EchoOptions, EchoOrigin, EchoProtocol};
 pub use guest::build_guest;

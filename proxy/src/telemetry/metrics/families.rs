@@ -8,7 +8,7 @@ use super::{
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
         Attempted, CodeClass, ConnectFailure, DataRead, FilterFault, Handshake, Hook, LimitHit, LocalReply,
-        Refusal, Reload, Remembered,
+        PeerRefusal, Refusal, Reload, Remembered,
     },
 };
 use std::sync::Arc;
@@ -83,6 +83,8 @@ scope! {
         refused: Counters<Refusal> = "weir_connections_refused_total",
             "Connections closed before anything was read from them.";
         handshakes: Counters<Handshake> = "weir_tls_handshakes_total", "TLS handshakes with callers.";
+        tls_refusals: Counters<PeerRefusal> = "weir_tls_refusals_total",
+            "Callers refused in the TLS handshake, by what was wrong with them.";
         requests: Counters<CodeClass> = "weir_requests_total", "Exchanges ended.";
         requests_active: Gauge = "weir_requests_active", "Exchanges under way.";
         received_bytes: Counter = "weir_received_bytes_total", "Bytes of request bodies received.";
@@ -112,6 +114,8 @@ scope! {
         connections_active: Gauge = "weir_cluster_connections_active", "Connections open to endpoints.";
         connect_failures: Counters<ConnectFailure> = "weir_cluster_connect_failures_total",
             "Connections to endpoints that did not come about.";
+        tls_refusals: Counters<PeerRefusal> = "weir_cluster_tls_refusals_total",
+            "Endpoints refused in the TLS handshake, by what was wrong with them; each is a failed connection as well.";
         limit_hits: Counters<LimitHit> = "weir_cluster_limit_hits_total", "Times that a limit of the cluster was reached.";
         duration: Histogram = "weir_upstream_duration_seconds",
             "From an attempt's begin to the head of its response.";
@@ -131,6 +135,17 @@ scope! {
         memory: Gauge = "weir_filter_memory_bytes", "Linear memory of the filter's instances.";
         instances: Gauge = "weir_filter_instances", "Instances of the filter.";
         generation: Gauge = "weir_filter_generation", "Version of the filter in force, counted from 1 at start.";
+    }
+}
+
+scope! {
+    /// What an identity counts.
+    IdentityMetrics labelled Some("identity") => {
+        renewals: Counter = "weir_identity_svids_total", "SVIDs that came into force, the first included.";
+        failures: Counter = "weir_identity_failures_total",
+            "Times that no SVID could be had, or one that cannot be used; what is in force stays.";
+        expires: Gauge = "weir_identity_expires_timestamp_seconds",
+            "When the SVID in force expires, in seconds since 1970; 0 without one.";
     }
 }
 

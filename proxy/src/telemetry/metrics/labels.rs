@@ -97,6 +97,47 @@ label! {
 }
 
 label! {
+    /// Why the other side of a handshake was refused.
+    PeerRefusal "reason" {
+        /// Its certificate has expired.
+        Expired "expired",
+        /// Its certificate is not valid yet.
+        NotYetValid "not_yet_valid",
+        /// No authority that is trusted vouches for it.
+        Foreign "foreign",
+        /// Its certificate is for something else: not an SVID, or not for this side of TLS.
+        WrongPurpose "wrong_purpose",
+        /// It showed no certificate.
+        Missing "missing",
+        /// It is somebody else than config allows.
+        WrongIdentity "wrong_identity",
+        /// Its certificate cannot be read.
+        Malformed "malformed",
+        /// It does not speak TLS.
+        PlainText "plain_text",
+        /// Nobody is at fault but us: our own identity has not come yet.
+        NoIdentity "no_identity",
+    }
+}
+
+impl PeerRefusal {
+    /// In words, about the other side.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Expired => "the certificate has expired",
+            Self::NotYetValid => "the certificate is not valid yet",
+            Self::Foreign => "no trusted authority vouches for the certificate",
+            Self::WrongPurpose => "the certificate is not for this use",
+            Self::Missing => "no certificate was shown",
+            Self::WrongIdentity => "the certificate is of somebody else than config allows",
+            Self::Malformed => "the certificate cannot be read",
+            Self::PlainText => "no TLS is spoken",
+            Self::NoIdentity => "our own identity has not come yet",
+        }
+    }
+}
+
+label! {
     /// Why an attempt did not get a connection.
     ConnectFailure "reason" {
         /// The endpoint refused.

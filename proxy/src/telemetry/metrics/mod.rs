@@ -21,11 +21,13 @@ mod tests;
 
 pub use cells::SHARED;
 pub use custom::Custom;
-pub use families::{ClusterMetrics, FilterMetrics, ListenerMetrics, ProcessMetrics, RouteMetrics};
+pub use families::{
+    ClusterMetrics, FilterMetrics, IdentityMetrics, ListenerMetrics, ProcessMetrics, RouteMetrics,
+};
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
     Attempted, CodeClass, ConnectFailure, DataRead, FilterFault, Handshake, Hook, Label, LimitHit,
-    LocalReply, Refusal, Reload, Remembered,
+    LocalReply, PeerRefusal, Refusal, Reload, Remembered,
 };
 pub use reference::reference;
 pub use render::CONTENT_TYPE;
@@ -51,6 +53,7 @@ pub struct Metrics {
     listeners: Table<ListenerMetrics>,
     clusters: Table<ClusterMetrics>,
     filters: Table<FilterMetrics>,
+    identities: Table<IdentityMetrics>,
     routes: Routes,
     started_unix_ms: u64,
 }
@@ -66,6 +69,7 @@ impl Metrics {
             listeners: Table::default(),
             clusters: Table::default(),
             filters: Table::default(),
+            identities: Table::default(),
             routes: Routes::new(workers, ROUTES),
             started_unix_ms: crate::clock::unix_ms(),
         };
@@ -86,6 +90,11 @@ impl Metrics {
     /// The numbers of a filter.
     pub fn filter(&self, name: &str) -> Arc<FilterMetrics> {
         self.filters.get(name, self.workers)
+    }
+
+    /// The numbers of an identity.
+    pub fn identity(&self, name: &str) -> Arc<IdentityMetrics> {
+        self.identities.get(name, self.workers)
     }
 
     /// A worker's own way to the numbers of routes.

@@ -2,7 +2,9 @@
 
 use super::{
     ROUTES,
-    families::{ClusterMetrics, FilterMetrics, ListenerMetrics, ProcessMetrics, RouteMetrics, Scope},
+    families::{
+        ClusterMetrics, FilterMetrics, IdentityMetrics, ListenerMetrics, ProcessMetrics, RouteMetrics, Scope,
+    },
     instruments::BOUNDS_NS,
     process, render,
 };
@@ -22,6 +24,7 @@ pub fn reference() -> String {
     section::<ClusterMetrics>("Clusters", &mut page);
     section::<FilterMetrics>("Filters", &mut page);
     page.push_str(CUSTOM);
+    section::<IdentityMetrics>("Identities", &mut page);
     processes(&mut page);
     buckets(&mut page);
     page

@@ -25,6 +25,7 @@ impl Metrics {
         scope_of(&self.routes.all(), out);
         scope_of(&self.clusters.alive(), out);
         scope_of(&self.filters.alive(), out);
+        scope_of(&self.identities.alive(), out);
         custom_families(custom, out);
         process::render(self.started_unix_ms, out);
     }

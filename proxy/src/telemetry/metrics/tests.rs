@@ -209,6 +209,7 @@ fn no_two_families_share_a_name() {
         RouteMetrics::FAMILIES,
         ClusterMetrics::FAMILIES,
         FilterMetrics::FAMILIES,
+        IdentityMetrics::FAMILIES,
         ProcessMetrics::FAMILIES,
     ] {
         assert!(families.iter().all(|family| names.insert(family.name)));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Checker;
 use crate::{
-    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, UpstreamTls},
+    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, UpstreamNames, UpstreamTls},
     document::Place,
     file::{self, BalancerKind, PeakEwma},
 };
@@ -65,7 +65,8 @@ impl Checker<'_, '_> {
                 let reason = format!("`{address}` is in this cluster already, at position {first}");
                 self.findings.warn(&address_at, reason, "to send it more, give it a weight");
             }
-            let nameless = file.tls.as_ref().is_some_and(|tls| tls.server_name.is_none());
+            let nameless =
+                file.tls.as_ref().is_some_and(|tls| tls.server_name.is_none() && tls.identity.is_none());
             if nameless && matches!(address, Address::Unix(_)) && !self.named_tls(&all_at) {
                 self.findings.value(
                     &address_at,
@@ -96,13 +97,17 @@ impl Checker<'_, '_> {
     }
 
     fn upstream_tls(&mut self, file: &file::UpstreamTls, at: &Place<'_>) -> Option<UpstreamTls> {
+        if let Some(identity) = self.upstream_identity(file, at) {
+            return identity.map(UpstreamTls::Identity);
+        }
         let ca = file.ca.as_ref().map(|path| self.existing(path, &at.key("ca")));
         let certificate = match &file.certificate {
             None => None,
             Some(certificate) => Some(self.certificate(certificate, &at.key("certificate"))?),
         };
         let server_name = file.server_name.as_ref().map(|name| name.0.as_str().into());
-        Some(UpstreamTls { ca, server_name, certificate, allow_tls12: file.allow_tls12 })
+        let allow_tls12 = file.allow_tls12.unwrap_or(true);
+        Some(UpstreamTls::Names(UpstreamNames { ca, server_name, certificate, allow_tls12 }))
     }
 }
 

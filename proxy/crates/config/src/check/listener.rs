@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Checker;
 use crate::{
-    checked::{Address, ClientAuth, FilterId, Listener, ListenerLimits, ListenerTls},
+    checked::{Address, ClientAuth, FilterId, Listener, ListenerCertificates, ListenerLimits, ListenerTls},
     document::Place,
     file,
 };
@@ -91,7 +91,17 @@ impl Checker<'_, '_> {
     }
 
     fn listener_tls(&mut self, file: &file::ListenerTls, at: &Place<'_>) -> Option<ListenerTls> {
+        if let Some(identity) = self.listener_identity(file, at) {
+            return identity.map(ListenerTls::Identity);
+        }
         let certificates_at = at.key("certificates");
+        if !self.document.has(&certificates_at) {
+            self.findings.key(
+                at,
+                "there is nothing to show to callers: neither `certificates` nor an `identity`",
+                "for example: certificates = [{ cert = \"web.pem\", key = \"web.key\" }]",
+            );
+        }
         let certificates: Vec<_> = file
             .certificates
             .items()
@@ -113,12 +123,12 @@ impl Checker<'_, '_> {
                 "for example: client_ca = \"clients.pem\"",
             );
         }
-        Some(ListenerTls {
+        Some(ListenerTls::Certificates(ListenerCertificates {
             certificates: certificates.into_iter().collect::<Option<_>>()?,
             client_auth: file.client_auth,
             client_ca,
-            allow_tls12: file.allow_tls12,
-        })
+            allow_tls12: file.allow_tls12.unwrap_or(true),
+        }))
     }
 
     /// With the path of a Unix socket seen from the configuration's folder.

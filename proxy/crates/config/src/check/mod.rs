@@ -5,6 +5,7 @@
 
 mod cluster;
 mod filter;
+mod identity;
 mod listener;
 mod unused;
 
@@ -32,6 +33,7 @@ pub(crate) fn check(
     let mut checker = Checker {
         filters: positions(document, "filters"),
         clusters: positions(document, "clusters"),
+        identities: positions(document, "identities"),
         document,
         base_dir,
         findings,
@@ -51,6 +53,10 @@ pub(crate) fn check(
     let clusters_at = root.key("clusters");
     let clusters =
         collect(&file.clusters, |name, cluster| checker.cluster(name, cluster, &clusters_at.key(name)));
+    let identities_at = root.key("identities");
+    let identities = collect(&file.identities, |name, identity| {
+        checker.identity(name, identity, &identities_at.key(name))
+    });
     let config = Config {
         admin: file.admin.as_ref().and_then(|admin| checker.admin(admin)),
         workers: workers(&file.workers.count),
@@ -66,6 +72,7 @@ pub(crate) fn check(
         filters: filters?,
         clusters: clusters?,
         limits: collect(&file.limits, rate_limit)?,
+        identities: identities?,
         warnings: Vec::new(),
         written: Written::default(),
     };
@@ -76,6 +83,7 @@ pub(crate) fn check(
 struct Checker<'a, 'd> {
     filters: BTreeMap<&'a str, u32>,
     clusters: BTreeMap<&'a str, u32>,
+    identities: BTreeMap<&'a str, u32>,
     document: &'a Document<'a>,
     base_dir: &'a Path,
     findings: &'a mut Findings<'d>,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::RandomState;
 
 use crate::{
-    checked::{ClusterId, Config, DataSource, Filter, FilterId, WasmSource},
+    checked::{ClusterId, Config, DataSource, Filter, FilterId, ListenerTls, UpstreamTls, WasmSource},
     document::{Document, Place},
     findings::Findings,
 };
@@ -19,6 +19,7 @@ pub(super) fn warn(config: &Config, document: &Document<'_>, findings: &mut Find
             findings.warn(&at.key(&filter.name), "the filter is in no chain", "add it to a listener's chain");
         }
     }
+    warn_of_identities(config, findings);
     let Some(used) = used_clusters(config, document) else { return };
     for (cluster, id) in config.clusters.iter().zip(0..) {
         if !used.contains(&ClusterId(id)) {
@@ -26,6 +27,24 @@ pub(super) fn warn(config: &Config, document: &Document<'_>, findings: &mut Find
             let help = "name it in a listener, or in the config of a filter";
             findings.warn(&at.key(&cluster.name), "the cluster is never used", help);
         }
+    }
+}
+
+fn warn_of_identities(config: &Config, findings: &mut Findings<'_>) {
+    let callers = config.listeners.iter().filter_map(|listener| match &listener.tls {
+        Some(ListenerTls::Identity(tls)) => Some(&*tls.identity),
+        _ => None,
+    });
+    let endpoints = config.clusters.iter().filter_map(|cluster| match &cluster.tls {
+        Some(UpstreamTls::Identity(tls)) => Some(&*tls.identity),
+        _ => None,
+    });
+    let used: BTreeSet<&str> = callers.chain(endpoints).collect();
+    for identity in config.identities.iter().filter(|identity| !used.contains(&*identity.name)) {
+        let root = Place::Root;
+        let at = root.key("identities");
+        let help = "name it in the tls of a listener or cluster";
+        findings.warn(&at.key(&identity.name), "the identity is never used", help);
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Certificate, Duration, EndpointAddress, FilePath, List, ServerName, Size};
+use super::{Certificate, Duration, EndpointAddress, FilePath, List, Name, PeerPattern, ServerName, Size};
 use crate::checked::UpstreamProtocol;
 
 /// A group of endpoints that serve the same thing.
@@ -121,26 +121,30 @@ impl Default for Endpoint {
     }
 }
 
-/// TLS towards the endpoints: 1.3 and, unless forbidden, 1.2; their certificates are always verified.
-#[derive(Deserialize, Serialize, JsonSchema)]
+/// TLS towards the endpoints; their certificates are always verified, by name or, with an `identity`, by who they
+/// are.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct UpstreamTls {
     /// PEM file of the roots to trust; the public ones if absent.
     #[schemars(example = "ca.pem")]
     pub(crate) ca: Option<FilePath>,
-    /// The name to ask for (SNI) and to verify; the host of the endpoint's address if absent.
+    /// The name to ask for (SNI) and, without an identity, to verify; the host of the endpoint's address if
+    /// absent.
     #[schemars(example = "users.internal")]
     pub(crate) server_name: Option<ServerName>,
     /// Shown to endpoints that ask for one.
     pub(crate) certificate: Option<Certificate>,
-    /// Accept TLS 1.2 beside 1.3.
-    pub(crate) allow_tls12: bool,
-}
-
-impl Default for UpstreamTls {
-    fn default() -> UpstreamTls {
-        UpstreamTls { ca: None, server_name: None, certificate: None, allow_tls12: true }
-    }
+    /// Show this identity, one of `[identities.NAME]`, and know endpoints by theirs.
+    #[schemars(example = &"cart")]
+    pub(crate) identity: Option<Name>,
+    /// With an identity: who the endpoints may be, as patterns. One that is somebody else counts as one that
+    /// cannot be connected to.
+    #[schemars(example = json!(["spiffe://shop.example/ns/*/sa/users"]))]
+    pub(crate) expect: List<PeerPattern>,
+    /// Accept TLS 1.2 beside 1.3. If absent: without an identity yes, with one no.
+    #[schemars(example = true)]
+    pub(crate) allow_tls12: Option<bool>,
 }
 
 /// What the cluster is spared, over all workers. Beyond, exchanges are answered 503.

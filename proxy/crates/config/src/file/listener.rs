@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Duration, FilePath, List, ListenerAddress, Name, Size};
-use crate::checked::{ClientAuth, Forwarded};
+use super::{Duration, FilePath, List, ListenerAddress, Name, PeerPattern, Size};
+use crate::checked::{ClientAuth, Forwarded, Mtls};
 
 /// A place where traffic enters.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -40,10 +40,9 @@ pub(crate) enum Protocol {
     Http,
 }
 
-/// TLS towards callers: 1.3 and, unless forbidden, 1.2; ALPN offers `h2` and `http/1.1`.
+/// TLS towards callers, with `certificates` or with an `identity`; ALPN offers `h2` and `http/1.1`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["certificates"]))]
 pub(crate) struct ListenerTls {
     /// The one that covers the name the caller asks for (SNI) is shown; else the first.
     #[schemars(length(min = 1), example = json!([{ "cert": "web.pem", "key": "web.key" }]))]
@@ -53,8 +52,18 @@ pub(crate) struct ListenerTls {
     /// PEM file of the roots that callers' certificates must chain to. Needed unless `client_auth` is `"none"`.
     #[schemars(example = "clients.pem")]
     pub(crate) client_ca: Option<FilePath>,
-    /// Accept TLS 1.2 beside 1.3.
-    pub(crate) allow_tls12: bool,
+    /// Show this identity, one of `[identities.NAME]`, in place of certificates.
+    #[schemars(example = &"cart")]
+    pub(crate) identity: Option<Name>,
+    /// With an identity: what is asked of callers.
+    pub(crate) mtls: Mtls,
+    /// With an identity: who may call, as patterns; policies see who does as `@peer.identity`. Every workload of
+    /// the identity's trust domain if absent.
+    #[schemars(example = json!(["spiffe://shop.example/ns/*/sa/web"]))]
+    pub(crate) peers: List<PeerPattern>,
+    /// Accept TLS 1.2 beside 1.3. If absent: with certificates yes, with an identity no.
+    #[schemars(example = true)]
+    pub(crate) allow_tls12: Option<bool>,
 }
 
 impl Default for ListenerTls {
@@ -63,7 +72,10 @@ impl Default for ListenerTls {
             certificates: List::default(),
             client_auth: ClientAuth::None,
             client_ca: None,
-            allow_tls12: true,
+            identity: None,
+            mtls: Mtls::default(),
+            peers: List::default(),
+            allow_tls12: None,
         }
     }
 }

@@ -8,16 +8,20 @@
 mod address;
 mod cluster;
 mod filter;
+mod identity;
 mod list;
 mod listener;
+mod spiffe;
 mod text;
 mod value;
 
 pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url};
 pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
 pub(crate) use filter::{Data, Filter, FilterLimits};
+pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
+pub(crate) use spiffe::{PeerPattern, SpiffeIdText, WorkloadApi};
 pub use text::BUILTIN_FILTERS;
 pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Wasm, WorkerCount};
 pub(crate) use value::{Duration, Leaf, Rejection, Size};
@@ -41,6 +45,7 @@ pub(crate) struct File {
     pub(crate) filters: Named<Filter>,
     pub(crate) clusters: Named<Cluster>,
     pub(crate) limits: Named<RateLimit>,
+    pub(crate) identities: Named<Identity>,
 }
 
 /// The admin API: health, metrics, the state of everything, drain, swap. Without this section there is none.

@@ -1,19 +1,22 @@
-//! TLS towards callers: the configuration of a listener, swapped when its files change.
+//! TLS towards callers with certificates from files, swapped when they change.
 
-use super::{H2, HTTP_1_1, PeerIdentity, TlsError, TlsFault, files::Files, provider, sni::ByName, versions};
-use crate::telemetry::metrics::Handshake;
 use arc_swap::ArcSwap;
 use rustls::{
-    HandshakeKind, ServerConfig, ServerConnection,
+    ServerConfig,
     crypto::aws_lc_rs::Ticketer,
-    server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{ProducesTickets, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use std::{io, path::Path, sync::Arc};
-use weir_config::checked::{ClientAuth, ListenerTls};
+use std::{path::Path, sync::Arc};
+use weir_config::checked::{ClientAuth, ListenerCertificates};
+
+use super::{
+    super::{TlsError, TlsFault, files::Files, provider, sni::ByName, versions},
+    offer,
+};
 
 /// What a listener shows to its callers.
-pub struct ServerTls {
-    spec: ListenerTls,
+pub(super) struct Certificates {
+    spec: ListenerCertificates,
     current: ArcSwap<Current>,
 }
 
@@ -24,27 +27,27 @@ struct Current {
     roots_digest: [u8; 32],
 }
 
-impl ServerTls {
+impl Certificates {
     /// Reads and checks the files.
-    pub fn load(spec: &ListenerTls) -> Result<Self, TlsError> {
+    pub(super) fn load(spec: &ListenerCertificates) -> Result<Self, TlsError> {
         let current = Current::load(spec, None)?;
-        Ok(ServerTls { spec: spec.clone(), current: ArcSwap::from_pointee(current) })
+        Ok(Certificates { spec: spec.clone(), current: ArcSwap::from_pointee(current) })
     }
 
     /// For the next handshake.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
         self.current.load().config.clone()
     }
 
     /// Reads the files again and checks them. None: they are as they were.
-    pub fn read_again(&self) -> Result<Option<Renewed>, TlsError> {
+    pub(super) fn read_again(&self) -> Result<Option<Renewed>, TlsError> {
         let old = self.current.load_full();
         let new = Current::load(&self.spec, Some(&old))?;
         Ok((new.digest != old.digest).then(|| Renewed(Arc::new(new))))
     }
 
     /// Puts what was read in force, for handshakes to come; connections that stand are not touched.
-    pub fn adopt(&self, renewed: &Renewed) {
+    pub(super) fn adopt(&self, renewed: &Renewed) {
         self.current.store(Arc::clone(&renewed.0));
     }
 }
@@ -52,13 +55,13 @@ impl ServerTls {
 /// Files that were read again and are in order.
 pub struct Renewed(Arc<Current>);
 
-fn files(spec: &ListenerTls) -> impl Iterator<Item = &Path> {
+fn files(spec: &ListenerCertificates) -> impl Iterator<Item = &Path> {
     let certificates = spec.certificates.iter().flat_map(|one| [one.cert.as_path(), one.key.as_path()]);
     certificates.chain(spec.client_ca.as_deref())
 }
 
 impl Current {
-    fn load(spec: &ListenerTls, old: Option<&Current>) -> Result<Self, TlsError> {
+    fn load(spec: &ListenerCertificates, old: Option<&Current>) -> Result<Self, TlsError> {
         let read = Files::read(files(spec))?;
         let digest = read.digest();
         let roots_digest = read.digest_of(spec.client_ca.as_deref());
@@ -75,7 +78,7 @@ impl Current {
 }
 
 fn config(
-    spec: &ListenerTls,
+    spec: &ListenerCertificates,
     read: &Files,
     tickets: Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, TlsError> {
@@ -88,19 +91,19 @@ fn config(
         .map_err(|error| refused(error.to_string()))?
         .with_client_cert_verifier(client_verifier(spec, read)?)
         .with_cert_resolver(Arc::new(by_name));
-    config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
-    // Sessions are resumed from what the caller brings: every worker can, and nothing is kept here.
-    config.ticketer = tickets;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
+    offer(&mut config, tickets);
     Ok(config)
 }
 
 /// Keys of tickets are made anew every six hours; the one before still opens tickets.
-fn tickets(spec: &ListenerTls) -> Result<Arc<dyn ProducesTickets>, TlsError> {
+fn tickets(spec: &ListenerCertificates) -> Result<Arc<dyn ProducesTickets>, TlsError> {
     Ticketer::new().map_err(|error| TlsError::new(first_file(spec), TlsFault::Refused(error.to_string())))
 }
 
-fn client_verifier(spec: &ListenerTls, read: &Files) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn client_verifier(
+    spec: &ListenerCertificates,
+    read: &Files,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     if spec.client_auth == ClientAuth::None {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
@@ -115,48 +118,6 @@ fn client_verifier(spec: &ListenerTls, read: &Files) -> Result<Arc<dyn ClientCer
     builder.build().map_err(|error| TlsError::new(path, TlsFault::Refused(error.to_string())))
 }
 
-fn first_file(spec: &ListenerTls) -> &Path {
+fn first_file(spec: &ListenerCertificates) -> &Path {
     spec.certificates.first().map_or(Path::new(""), |first| &first.cert)
-}
-
-/// What a handshake settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// The name the caller asked for, in lower case.
-    pub sni: Option<Arc<str>>,
-    /// HTTP/2 was agreed on; else it is HTTP/1.1, agreed on or by default.
-    pub http2: bool,
-    /// Who the caller is, if it showed a certificate.
-    pub peer: Option<PeerIdentity>,
-    /// As metrics count it.
-    pub kind: Handshake,
-}
-
-impl Settled {
-    /// Reads a connection whose handshake is complete.
-    pub fn of(connection: &ServerConnection) -> Self {
-        Settled {
-            sni: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
-            http2: connection.alpn_protocol() == Some(H2),
-            peer: connection.peer_certificates().and_then(PeerIdentity::of),
-            kind: match connection.handshake_kind() {
-                Some(HandshakeKind::Resumed) => Handshake::Resumed,
-                _ => Handshake::Full,
-            },
-        }
-    }
-}
-
-/// How metrics count a handshake that failed.
-pub fn failed_handshake(error: &io::Error) -> Handshake {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Handshake::Timeout;
-    }
-    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match error {
-        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {
-            Handshake::ClientCertificate
-        }
-        _ => Handshake::Failed,
-    }
 }
