@@ -14,7 +14,9 @@ mod window;
 
 use std::time::Duration;
 
-use weir_sdk::{Condition, Decision, Field, Hooks, Outcome, Passage, Policy, Request, Response, Setup, Text};
+use weir_sdk::{
+    Condition, Decision, Field, Hooks, Outcome, Passage, Policy, Ready, Request, Response, Setup, Text,
+};
 
 pub use config::Config;
 
@@ -28,8 +30,6 @@ const STOP_DELAY: Duration = Duration::from_secs(1);
 
 /// The filter.
 pub struct Canary {
-    label: Text,
-    fact: Option<Text>,
     versions: Vec<Version>,
     candidate: usize,
     /// As config weighs the versions.
@@ -50,6 +50,31 @@ pub struct Canary {
 struct Version {
     label: Text,
     seed: u64,
+    /// What its exchanges get, but for what their later hooks must know.
+    passage: Passage,
+    /// For callers who stick, as long as the shares hold.
+    kept: Ready,
+    /// For a choice by chance.
+    drawn: Ready,
+}
+
+impl Version {
+    /// The version at this place of the config.
+    fn new(at: usize, config: &Config) -> Self {
+        let label = shared(&config.versions[at].label);
+        let mut passage = Decision::pass().subset(shared(&config.label), &label);
+        if let Some(fact) = &config.fact {
+            passage = passage.fact(shared(fact), &label);
+        }
+        let drawn = passage.clone().memo(memo(at, 0));
+        Version {
+            seed: seed(&config.cluster, &label),
+            kept: Ready::new(drawn.clone().keep(config.remember.0)),
+            drawn: Ready::new(drawn),
+            label,
+            passage,
+        }
+    }
 }
 
 #[weir_sdk::filter]
@@ -70,14 +95,8 @@ impl Policy for Canary {
         if config.stop.is_none() {
             setup.without(Hooks::COMPLETE);
         }
-        let version = |version: &config::VersionConfig| Version {
-            seed: seed(&config.cluster, &version.label),
-            label: shared(&version.label),
-        };
         Ok(Canary {
-            label: shared(&config.label),
-            fact: config.fact.as_deref().map(shared),
-            versions: config.versions.iter().map(version).collect(),
+            versions: (0..config.versions.len()).map(|at| Version::new(at, &config)).collect(),
             candidate,
             current: configured.clone(),
             configured,
@@ -93,7 +112,7 @@ impl Policy for Canary {
 
     fn on_request(&mut self, request: &Request<'_>) -> Decision {
         if let Some(forced) = self.forced(request) {
-            return self.passage(forced).keep(self.remember).into();
+            return self.versions[forced].passage.clone().keep(self.remember).into();
         }
         let holds = self.follow(request);
         let (chosen, found) = match &self.sticky {
@@ -103,11 +122,12 @@ impl Policy for Canary {
             }
             None => (self.current.by_point(self.shown(request, self.random)), Found::Random(0)),
         };
-        let passage = self.passage(chosen);
+        let version = &self.versions[chosen];
         match found {
-            Found::Caller(_) => passage.memo(memo(chosen, 0)).keep(holds).into(),
-            Found::Random(_) => passage.memo(memo(chosen, 0)).into(),
-            Found::Newcomer(id) => passage.memo(memo(chosen, id)).into(),
+            Found::Caller(_) if holds == self.remember => (&version.kept).into(),
+            Found::Caller(_) => version.passage.clone().memo(memo(chosen, 0)).keep(holds).into(),
+            Found::Random(_) => (&version.drawn).into(),
+            Found::Newcomer(id) => version.passage.clone().memo(memo(chosen, id)).into(),
         }
     }
 
@@ -167,15 +187,6 @@ impl Canary {
 
     fn shown(&self, request: &Request<'_>, field: Option<Field>) -> u64 {
         field.and_then(|field| request.number(field)).unwrap_or_default()
-    }
-
-    fn passage(&self, version: usize) -> Passage {
-        let name = &self.versions[version].label;
-        let passage = Decision::pass().subset(&self.label, name);
-        match &self.fact {
-            Some(fact) => passage.fact(fact, name),
-            None => passage,
-        }
     }
 }
 

@@ -18,7 +18,7 @@ mod values;
 
 use std::time::Duration;
 
-use weir_sdk::{Decision, Hooks, Passage, Policy, Request, Response, Setup};
+use weir_sdk::{Decision, Hooks, Passage, Policy, Ready, Request, Response, Setup};
 
 pub use config::Config;
 use config::{NoMatch, RawRoutes, RouteConfig, Word};
@@ -31,7 +31,7 @@ pub struct Router {
     shown: Shown,
     table: Table,
     routes: Vec<Route>,
-    no_match: Decision,
+    no_match: Ready,
     keep: Duration,
 }
 
@@ -44,12 +44,13 @@ impl Policy for Router {
         let mut shown = Shown::default();
         let mut table = Table::default();
         let mut routes = Vec::with_capacity(config.routes.as_ref().map_or(0, RawRoutes::count).min(ROOM));
+        let keep = config.remember.map_or(Duration::ZERO, |span| span.0);
         if let Some(raw) = &config.routes {
             raw.each(|at, route| {
                 let (matcher, route) = Route::compile(&route, &mut shown, setup)
                     .map_err(|error| format!("{}: {error}", called(at, &route)))?;
                 table.push(matcher);
-                routes.push(route);
+                routes.push(route.ready(memo(at), keep));
                 Ok(())
             })?;
         }
@@ -58,17 +59,15 @@ impl Policy for Router {
         if routes.iter().all(|route| route.response_edits.is_empty()) {
             setup.without(Hooks::RESPONSE);
         }
-        let keep = config.remember.map_or(Duration::ZERO, |span| span.0);
-        let no_match = no_match(&config.no_match, keep)?;
+        let no_match = Ready::new(no_match(&config.no_match, keep)?);
         Ok(Router { shown, table, routes, no_match, keep })
     }
 
     fn on_request(&mut self, request: &Request<'_>) -> Decision {
         let values = self.shown.of(request);
         match self.table.find(&values) {
-            // 0 is the memo of an exchange that no route matched.
-            Some(at) => self.routes[at].decide(&values, at as u64 + 1, self.keep),
-            None => self.no_match.clone(),
+            Some(at) => self.routes[at].decide(&values, memo(at), self.keep),
+            None => (&self.no_match).into(),
         }
     }
 
@@ -78,6 +77,11 @@ impl Policy for Router {
         let edits = route.map(|route| route.response_edits.clone()).unwrap_or_default();
         Passage { edits, memo: response.memo(), ..Passage::default() }.into()
     }
+}
+
+/// What finds a route again; 0 is that of an exchange that no route matched.
+fn memo(at: usize) -> u64 {
+    at as u64 + 1
 }
 
 fn no_match(config: &NoMatch, keep: Duration) -> Result<Decision, String> {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use weir_sdk::{Bytes, Decision, Edit, Passage, Reply, Setup, random};
+use weir_sdk::{Bytes, Decision, Edit, Passage, Ready, Reply, Setup, random};
 
 use crate::condition;
 use crate::config::{HashConfig, MatchConfig, ReplyConfig, RouteConfig};
@@ -24,6 +24,8 @@ pub(crate) struct Route {
 
 #[derive(Debug)]
 enum Action {
+    /// The same for every exchange.
+    Ready(Ready),
     Forward(Forward),
     Redirect(u16, Location),
     Answer(Reply),
@@ -69,6 +71,22 @@ impl Route {
         Ok((matcher, Route { name, action, fault, response_edits }))
     }
 
+    /// The route with its decision made already, if nothing of that is made from the exchange. `memo` and `keep`
+    /// are those that [`decide`](Self::decide) will be called with.
+    pub(crate) fn ready(mut self, memo: u64, keep: Duration) -> Self {
+        if self.fault.is_some() {
+            return self;
+        }
+        self.action = match self.action {
+            Action::Forward(Forward { passage, rewrite: None, hash: None }) => Action::Ready(Ready::new(
+                self.name.iter().fold(passage.memo(memo).keep(keep), Passage::route_name),
+            )),
+            Action::Answer(reply) => Action::Ready(Ready::new(reply.keep(keep))),
+            action => action,
+        };
+        self
+    }
+
     /// The decision for an exchange. `memo` finds the route again in `on_response`; `keep` is how long
     /// decisions may be remembered.
     pub(crate) fn decide(&self, values: &Values<'_>, memo: u64, keep: Duration) -> Decision {
@@ -79,6 +97,7 @@ impl Route {
             return Decision::answer(status).reason("fault").into();
         }
         match &self.action {
+            Action::Ready(ready) => ready.into(),
             Action::Forward(forward) => {
                 let mut passage = forward.passage(values).memo(memo).keep(keep);
                 if let Some(name) = &self.name {

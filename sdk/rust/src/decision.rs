@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use crate::ready::Ready;
 use crate::setup::Cluster;
 use crate::text::{Bytes, Text};
 
 /// What a hook answers. Built by [`Decision::pass`], [`Decision::answer`] or [`Decision::ask`].
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Decision {
     /// The exchange goes on.
     Pass(Passage),
@@ -17,6 +18,19 @@ pub enum Decision {
     Answer(Reply),
     /// The exchange waits for the answer to a question, which goes to `on_answer`.
     Ask(Question),
+    /// One of these, made before. Equal to what it was made from.
+    Ready(Ready),
+}
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.plain(), other.plain()) {
+            (Decision::Pass(one), Decision::Pass(other)) => one == other,
+            (Decision::Answer(one), Decision::Answer(other)) => one == other,
+            (Decision::Ask(one), Decision::Ask(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 impl Decision {
@@ -50,19 +64,27 @@ impl Decision {
         }
     }
 
+    /// The decision itself: never `Ready`.
+    pub fn plain(&self) -> &Decision {
+        match self {
+            Decision::Ready(ready) => ready.decision(),
+            plain => plain,
+        }
+    }
+
     /// The passage, if the exchange goes on.
     pub fn passage(&self) -> Option<&Passage> {
-        if let Decision::Pass(passage) = self { Some(passage) } else { None }
+        if let Decision::Pass(passage) = self.plain() { Some(passage) } else { None }
     }
 
     /// The reply, if the caller is answered.
     pub fn reply(&self) -> Option<&Reply> {
-        if let Decision::Answer(reply) = self { Some(reply) } else { None }
+        if let Decision::Answer(reply) = self.plain() { Some(reply) } else { None }
     }
 
     /// The question, if one is asked.
     pub fn question(&self) -> Option<&Question> {
-        if let Decision::Ask(question) = self { Some(question) } else { None }
+        if let Decision::Ask(question) = self.plain() { Some(question) } else { None }
     }
 
     /// The status of the reply, if the caller is answered.

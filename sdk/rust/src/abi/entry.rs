@@ -154,7 +154,7 @@ pub fn outcome(
         id,
         memo,
         status: status as u16,
-        cluster: (has_cluster != 0).then_some(Cluster(cluster)),
+        cluster: (has_cluster != 0).then(|| Cluster::at(cluster)),
         attempts: attempts as u8,
         local: local != 0,
         aborted: aborted != 0,

@@ -9,14 +9,19 @@ use crate::decision::{Decision, Edit, Passage, Question, Reply, Route};
 use crate::setup::{Cluster, Setup, Test};
 use crate::text::{Bytes, Text};
 
-/// What the last hook answered, and how it is laid out. The lists' memory is used again and again.
+/// What the last hook answered, and how it is laid out.
 struct Outbox {
     decision: Option<Decision>,
+    laid: Laid,
+    error: String,
+    updated: RawUpdateResult,
+}
+
+/// A decision as the proxy reads it. The lists' memory is used again and again.
+pub(crate) struct Laid {
     edits: Vec<RawEdit>,
     pairs: Vec<RawPair>,
     raw: RawDecision,
-    error: String,
-    updated: RawUpdateResult,
 }
 
 const NO_REPLY: RawReply =
@@ -36,34 +41,62 @@ const NO_ROUTE: RawRoute = RawRoute {
 
 static OUTBOX: Single<Outbox> = Single::new(Outbox {
     decision: None,
-    edits: Vec::new(),
-    pairs: Vec::new(),
-    raw: RawDecision { case: 0, body: RawCases { answer: NO_REPLY } },
+    laid: Laid::EMPTY,
     error: String::new(),
     updated: RawUpdateResult { failed: 0, error: RawList::EMPTY },
 });
 
 /// Lays a decision out and returns where.
+#[inline]
 pub(super) fn decision(decision: Decision) -> *const u8 {
     // SAFETY: the only reference; what the proxy read of the last decision it has copied.
-    let Outbox { decision: kept, edits, pairs, raw, .. } = unsafe { OUTBOX.get() };
-    edits.clear();
-    pairs.clear();
-    match &*kept.insert(decision) {
-        Decision::Pass(passage) => {
-            raw.case = 0;
-            raw.body.pass = lower_passage(passage, edits, pairs);
-        }
-        Decision::Answer(reply) => {
-            raw.case = 1;
-            raw.body.answer = lower_reply(reply, pairs);
-        }
-        Decision::Ask(question) => {
-            raw.case = 2;
-            raw.body.ask = lower_question(question, pairs);
-        }
+    let Outbox { decision: kept, laid, .. } = unsafe { OUTBOX.get() };
+    match kept.insert(decision) {
+        Decision::Ready(ready) => ready.laid(),
+        plain => laid.lay(plain),
     }
-    (&raw const *raw).cast()
+}
+
+impl Laid {
+    const EMPTY: Laid = Laid {
+        edits: Vec::new(),
+        pairs: Vec::new(),
+        raw: RawDecision { case: 0, body: RawCases { answer: NO_REPLY } },
+    };
+
+    /// For as long as the decision is neither moved nor changed.
+    pub(crate) fn of(decision: &Decision) -> Self {
+        let mut laid = Laid::EMPTY;
+        laid.lay(decision);
+        laid
+    }
+
+    pub(crate) fn place(&self) -> *const u8 {
+        (&raw const self.raw).cast()
+    }
+
+    fn lay(&mut self, decision: &Decision) -> *const u8 {
+        let Laid { edits, pairs, raw } = self;
+        edits.clear();
+        pairs.clear();
+        match decision.plain() {
+            Decision::Pass(passage) => {
+                raw.case = 0;
+                raw.body.pass = lower_passage(passage, edits, pairs);
+            }
+            Decision::Answer(reply) => {
+                raw.case = 1;
+                raw.body.answer = lower_reply(reply, pairs);
+            }
+            Decision::Ask(question) => {
+                raw.case = 2;
+                raw.body.ask = lower_question(question, pairs);
+            }
+            // What is plain is not ready.
+            Decision::Ready(_) => core::arch::wasm32::unreachable(),
+        }
+        self.place()
+    }
 }
 
 fn lower_passage(passage: &Passage, edits: &mut Vec<RawEdit>, pairs: &mut Vec<RawPair>) -> RawPassage {
@@ -95,7 +128,7 @@ fn lower_edit(edit: &Edit) -> RawEdit {
 fn lower_route(route: &Route, subset: &[RawPair]) -> RawRoute {
     let text =
         |text: &Option<Text>| RawOption::of(text.as_ref().map(|t| RawList::of(t.as_bytes())), RawList::EMPTY);
-    let cluster = |cluster: Option<Cluster>| RawOption::of(cluster.map(|cluster| cluster.0), 0);
+    let cluster = |cluster: Option<Cluster>| RawOption::of(cluster.map(Cluster::position), 0);
     RawRoute {
         cluster: cluster(route.cluster),
         subset: RawList::of_items(subset),
@@ -121,7 +154,7 @@ fn lower_reply(reply: &Reply, pairs: &mut Vec<RawPair>) -> RawReply {
 
 fn lower_question(question: &Question, pairs: &mut Vec<RawPair>) -> RawQuestion {
     RawQuestion {
-        cluster: question.cluster.0,
+        cluster: question.cluster.position(),
         method: RawList::of(question.method.as_bytes()),
         path: RawList::of(question.path.as_bytes()),
         fields: fields(&question.fields, pairs),

@@ -28,6 +28,7 @@ pub use arena::realloc;
 pub use entry::{
     configure, on_answer, on_complete, on_request, on_request_body, on_response, outcome, update,
 };
+pub(crate) use lower::Laid;
 pub use raw::RawPair;
 
 /// Holds the filter of this instance.

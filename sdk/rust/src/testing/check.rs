@@ -30,19 +30,21 @@ const OWN_FACTS: [&str; 8] = [
 
 /// A decision about a request, of a filter that named this many clusters.
 pub(super) fn request_decision(decision: &Decision, clusters: usize) {
-    match decision {
+    match decision.plain() {
         Decision::Pass(passage) => check_passage(passage, clusters),
         Decision::Answer(reply) => check_reply(reply),
         Decision::Ask(question) => check_question(question, clusters),
+        Decision::Ready(_) => unreachable!("what is plain is not ready"),
     }
 }
 
 /// A decision about a response.
 pub(super) fn response_decision(decision: &Decision) {
-    match decision {
+    match decision.plain() {
         Decision::Pass(passage) => check_passage(passage, usize::MAX),
         Decision::Answer(reply) => check_reply(reply),
         Decision::Ask(_) => refuse("a question in `on_response`"),
+        Decision::Ready(_) => unreachable!("what is plain is not ready"),
     }
 }
 
@@ -80,7 +82,7 @@ fn check_route(route: &Route, clusters: usize) {
 }
 
 fn check_cluster(cluster: Option<Cluster>, clusters: usize) {
-    if cluster.is_some_and(|cluster| cluster.0 as usize >= clusters) {
+    if cluster.is_some_and(|cluster| cluster.position() as usize >= clusters) {
         refuse("a cluster that `configure` did not name");
     }
 }

@@ -108,7 +108,7 @@ impl<P: Policy> Exchange<P> {
         let response = Response { id: self.id, memo: self.memo, status, view: packed.view() };
         let decision = self.filter.enter(self.scope(), |policy| policy.on_response(&response));
         check::response_decision(&decision);
-        if let Decision::Pass(passage) = &decision {
+        if let Some(passage) = decision.passage() {
             self.memo = passage.memo;
         }
         decision
@@ -150,7 +150,7 @@ impl<P: Policy> Exchange<P> {
         let head = self.head.borrow();
         let chosen = head.facts.get("route.cluster")?;
         let at = self.filter.setup().clusters.iter().position(|name| **name == **chosen)?;
-        Some(Cluster(at as u32))
+        Some(Cluster::at(at as u32))
     }
 
     fn wants(&self, hook: Hooks) -> bool {
@@ -186,7 +186,7 @@ impl<P: Policy> Exchange<P> {
     }
 
     fn answer(&mut self, result: Result<AnswerMessage<'_>, AnswerFailure>) -> &Decision {
-        let Decision::Ask(question) = &self.decision else {
+        let Some(question) = self.decision.question() else {
             panic!("no question was asked: {:?}", self.decision)
         };
         assert!(P::HOOKS.contains(Hooks::ANSWER), "a filter that asks needs `on_answer`");
@@ -200,7 +200,7 @@ impl<P: Policy> Exchange<P> {
     fn settle(&mut self, decision: Decision) {
         let clusters = self.filter.setup().clusters.len();
         check::request_decision(&decision, clusters);
-        match &decision {
+        match decision.plain() {
             Decision::Pass(passage) => {
                 self.head.borrow_mut().apply(passage);
                 self.memo = passage.memo;
@@ -210,7 +210,7 @@ impl<P: Policy> Exchange<P> {
                 self.questions += 1;
                 assert!(self.questions <= MAX_QUESTIONS, "an exchange may ask {MAX_QUESTIONS} times");
             }
-            Decision::Answer(_) => {}
+            Decision::Answer(_) | Decision::Ready(_) => {}
         }
         self.decision = decision;
     }

@@ -113,12 +113,12 @@ impl<P: Policy> Filter<P> {
     /// The handle of a cluster; panics if `configure` did not name it.
     pub fn cluster(&self, name: &str) -> Cluster {
         let at = self.setup().clusters.iter().position(|known| *known == *name);
-        Cluster(at.unwrap_or_else(|| panic!("the filter did not name cluster \"{name}\"")) as u32)
+        Cluster::at(at.unwrap_or_else(|| panic!("the filter did not name cluster \"{name}\"")) as u32)
     }
 
     /// The name of a cluster.
     pub fn cluster_name(&self, cluster: Cluster) -> &str {
-        &self.setup().clusters[cluster.0 as usize]
+        &self.setup().clusters[cluster.position() as usize]
     }
 
     /// The values of the request it asked for, in order.
