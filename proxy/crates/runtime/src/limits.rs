@@ -1,10 +1,10 @@
 //! What one instance may use, and the meter that watches it.
 //!
 //! Time is processor time of the worker's thread, not the clock on the wall: a worker that the system
-//! puts aside must not cost its filter a fault. Reading that clock is a system call, so a hook is first
-//! given [`GRACE_TICKS`] epochs for free; only what lasts longer is timed, from then on, at every tick.
-//! A limit is therefore exact to about two milliseconds upwards: a hook may use `time` rounded up to
-//! whole milliseconds, plus the grace, plus one tick. It is never cut short.
+//! puts aside must not cost its filter a fault. Reading that clock is a system call, so a hook is timed only
+//! from its first deadline on, which comes within [`GRACE_TICKS`] epochs, and then at every tick.
+//! A limit is therefore exact to about five milliseconds upwards: a hook may use `time` rounded up to
+//! whole milliseconds, plus an epoch of four, plus one tick. It is never cut short.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,8 +15,8 @@ use crate::{
     ticker::{Overdue, Signal, TICK},
 };
 
-/// Epochs before a hook is timed. Two, because the first may end at once.
-pub(crate) const GRACE_TICKS: u64 = 2;
+/// Epochs before a hook is timed. The first may end at once: then one hook more is timed than need be.
+pub(crate) const GRACE_TICKS: u64 = 1;
 
 /// Tables are for indirect calls; no policy has a million functions.
 const MAX_TABLE_ELEMENTS: usize = 20_000;
