@@ -14,6 +14,7 @@ pub mod identity;
 pub mod listener;
 pub mod message;
 pub mod reload;
+pub mod resident;
 pub mod snapshot;
 pub mod stream;
 pub mod telemetry;

@@ -2,18 +2,23 @@
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep},
+};
 
 use crate::{
     admin::Admin,
     app::App,
     reload::{Seen, Watch},
+    resident,
     telemetry::log,
 };
 
@@ -21,6 +26,9 @@ use crate::{
 /// reload needed, and what was freed a second before goes to the system: measured, 60 MiB after the reload of ten
 /// thousand routes are 30 MiB then.
 const RELOAD_LINGERS: Duration = Duration::from_millis(1500);
+
+/// How long after the start, and after a reload, what only they needed is given back.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Runs until the process is asked to end.
 pub(super) fn run(path: &Path, announce: Option<PathBuf>, format: log::Format) -> Result<ExitCode> {
@@ -79,12 +87,21 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
     if let Some(file) = announce {
         tell_addresses(app, admin, &file).with_context(|| format!("--announce {}", file.display()))?;
     }
+    let mut settling = pin!(sleep(SETTLED));
+    let mut settled = false;
     loop {
         tokio::select! {
             () = endings.come() => break,
             () = app.ending.notified() => break,
             () = app.reloaded.notified() => {
                 watch.cover(app.seen());
+                settling.as_mut().reset(Instant::now() + SETTLED);
+                settled = false;
+                continue;
+            }
+            () = &mut settling, if !settled => {
+                settled = true;
+                give_back();
                 continue;
             }
             _ = hangup.recv() => app.reopen_log(),
@@ -101,6 +118,13 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
         }
     }
     drain(app, &mut endings).await
+}
+
+fn give_back() {
+    match resident::give_back() {
+        Ok(bytes) => tracing::debug!(bytes, "code that ran once is given back"),
+        Err(error) => tracing::debug!(%error, "code that ran once stays in memory"),
+    }
 }
 
 /// The admin API answers on meanwhile.

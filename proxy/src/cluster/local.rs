@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
+use compact_str::CompactString;
 use smallvec::SmallVec;
 use weir_balance::{Ask, Picker};
 
@@ -9,7 +10,7 @@ use super::{Cluster, Endpoint, pool::EndpointPool, shared::algorithm};
 use crate::worker::{Dice, Worker};
 
 /// Labels that an endpoint must carry, sorted by name.
-pub type Labels = SmallVec<[(Box<str>, Box<str>); 2]>;
+pub type Labels = SmallVec<[(CompactString, CompactString); 2]>;
 
 /// How many subsets a worker remembers per cluster. Filters choose labels, so there is a bound.
 const SUBSETS: usize = 64;
@@ -88,7 +89,9 @@ impl LocalCluster {
             return Rc::clone(known);
         }
         let members: Vec<usize> = (0..self.shared.endpoints.len())
-            .filter(|&i| self.shared.endpoints[i].matches(labels.iter().map(|(n, v)| (&**n, &**v))))
+            .filter(|&i| {
+                self.shared.endpoints[i].matches(labels.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+            })
             .collect();
         let endpoints: Vec<_> = members.iter().map(|&i| Arc::clone(&self.shared.endpoints[i])).collect();
         let picker = Picker::new(algorithm(&self.shared.config.balancer), &endpoints);

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use compact_str::CompactString;
+
 use super::{ConnectionInfo, RequestHead, RouteChoice};
 use crate::telemetry::trace_context::TraceParent;
 
@@ -11,7 +13,7 @@ pub struct Request {
     /// Head, as edited so far. Path and authority are what will be sent.
     pub head: RequestHead,
     /// What filters learned: name (without "@") and value, in order.
-    pub facts: Vec<(Box<str>, Box<str>)>,
+    pub facts: Vec<(CompactString, CompactString)>,
     /// Where it goes.
     pub route: RouteChoice,
     /// Its name in logs, at the origin and in the response.
@@ -82,7 +84,7 @@ impl Request {
 
     /// The latest fact of this name.
     pub fn fact(&self, name: &str) -> Option<&str> {
-        self.facts.iter().rev().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
+        self.facts.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Every field as "name: value\r\n".

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use smallvec::SmallVec;
 use weir_config::checked::ClusterId;
 
@@ -11,7 +12,7 @@ pub struct RouteChoice {
     /// The cluster and its name.
     pub cluster: Option<(ClusterId, Arc<str>)>,
     /// Labels that an endpoint must carry, sorted by name.
-    pub labels: SmallVec<[(Box<str>, Box<str>); 2]>,
+    pub labels: SmallVec<[(CompactString, CompactString); 2]>,
     /// Milliseconds for the exchange.
     pub timeout_ms: Option<u32>,
     /// Further attempts.
@@ -21,13 +22,13 @@ pub struct RouteChoice {
     /// Where a copy goes.
     pub mirror: Option<ClusterId>,
     /// Metric label.
-    pub name: Option<Box<str>>,
+    pub name: Option<CompactString>,
 }
 
 impl RouteChoice {
     /// Asks for a label; replaces an earlier one of the same name.
     pub fn require(&mut self, name: &str, value: &str) {
-        match self.labels.binary_search_by(|(known, _)| (**known).cmp(name)) {
+        match self.labels.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
             Ok(at) => self.labels[at].1 = value.into(),
             Err(at) => self.labels.insert(at, (name.into(), value.into())),
         }
@@ -35,8 +36,8 @@ impl RouteChoice {
 
     /// Nothing chosen; memory is kept.
     pub fn clear(&mut self) {
-        let mut labels = std::mem::take(&mut self.labels);
+        let Self { cluster, labels, timeout_ms, retries, hash, mirror, name } = self;
         labels.clear();
-        *self = Self { labels, ..Self::default() };
+        (*cluster, *timeout_ms, *retries, *hash, *mirror, *name) = Default::default();
     }
 }

@@ -26,7 +26,7 @@ pub enum Edit {
 }
 
 /// Something the filter learned: seen by later filters as "@NAME", by the access log and by traces.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, ComponentType, Lift)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, ComponentType, Lift)]
 #[component(record)]
 pub struct Fact {
     /// Without the "@".

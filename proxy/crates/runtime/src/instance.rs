@@ -200,7 +200,6 @@ impl<V: Values> Instance<V> {
         if self.wants_values {
             mem::swap(&mut self.store.data_mut().values, values);
         }
-        *into = nothing_decided();
         let result = call(&self.functions, &mut self.store, into);
         self.store.data_mut().meter.end();
         if self.wants_values {

@@ -1,4 +1,4 @@
-//! Loads compiled code: the one place in Weir where `unsafe` is written.
+//! Loads compiled code: the one place beside `resident` where Weir writes `unsafe`.
 #![allow(unsafe_code, reason = "wasmtime cannot verify machine code; the proof stands at the call")]
 
 use std::path::Path;

@@ -7,7 +7,7 @@
 
 use wasmtime::component::ComponentType;
 
-use super::lift::{Lift, Malformed, byte, half, long, option, pair, part, word};
+use super::lift::{Lift, Malformed, Pair, byte, half, long, option, pair, part, word};
 use crate::{
     Decision, Interest, Passage, Question, Reply,
     contract::{Condition, Edit, Fact, RawInterest, Route, Test, hooks_of},
@@ -45,8 +45,9 @@ const _: () = {
     is::<String>(TEXT);
 };
 
-/// Reads a decision into one that passes and changes nothing. There, because it is large and most of it stays
-/// as it is: made here and handed on, it would be copied at every step.
+/// Reads a decision over another one, whatever that was. There, because it is large: made here and handed on, it
+/// would be copied at every step. Over the last one, because policies repeat themselves: what it says again need
+/// not be allocated again. After an error it means nothing.
 #[inline]
 pub(super) fn decision(
     lift: &mut Lift<'_>,
@@ -55,6 +56,9 @@ pub(super) fn decision(
 ) -> Result<(), Malformed> {
     match byte::<0, DECISION>(record) {
         0 => {
+            if !matches!(into, Decision::Pass(_)) {
+                *into = Decision::Pass(Passage::default());
+            }
             if let Decision::Pass(into) = into {
                 passage(lift, part::<8, PASSAGE, DECISION>(record), into)?;
             }
@@ -70,29 +74,46 @@ pub(super) fn decision(
 fn passage(lift: &mut Lift<'_>, record: &[u8; PASSAGE], into: &mut Passage) -> Result<(), Malformed> {
     into.edits = lift.list(pair::<0, PASSAGE>(record), edit)?;
     match byte::<8, PASSAGE>(record) {
-        0 => {}
-        1 => into.route = Some(route(lift, part::<16, ROUTE, PASSAGE>(record))?),
+        0 => into.route = None,
+        1 => {
+            let into = into.route.get_or_insert_default();
+            route(lift, part::<16, ROUTE, PASSAGE>(record), into)?;
+        }
         _ => return Err(Malformed::Option),
     }
-    into.facts = lift.list(pair::<112, PASSAGE>(record), fact)?;
+    lift.list_into(pair::<112, PASSAGE>(record), &mut into.facts, fact)?;
     into.memo = long::<120, PASSAGE>(record);
     into.keep_ms = word::<128, PASSAGE>(record);
     into.delay_ms = word::<132, PASSAGE>(record);
     Ok(())
 }
 
-fn route(lift: &mut Lift<'_>, record: &[u8; ROUTE]) -> Result<Route, Malformed> {
-    Ok(Route {
-        cluster: option(byte::<0, ROUTE>(record), || Ok(word::<4, ROUTE>(record)))?,
-        subset: lift.list(pair::<8, ROUTE>(record), label)?,
-        path: option(byte::<16, ROUTE>(record), || Ok(lift.bytes(pair::<20, ROUTE>(record))?.to_vec()))?,
-        authority: option(byte::<28, ROUTE>(record), || lift.text(pair::<32, ROUTE>(record)))?,
-        timeout_ms: option(byte::<40, ROUTE>(record), || Ok(word::<44, ROUTE>(record)))?,
-        retries: option(byte::<48, ROUTE>(record), || Ok(byte::<49, ROUTE>(record)))?,
-        hash: option(byte::<56, ROUTE>(record), || Ok(long::<64, ROUTE>(record)))?,
-        mirror: option(byte::<72, ROUTE>(record), || Ok(word::<76, ROUTE>(record)))?,
-        name: option(byte::<80, ROUTE>(record), || lift.text(pair::<84, ROUTE>(record)))?,
-    })
+#[inline]
+fn route(lift: &mut Lift<'_>, record: &[u8; ROUTE], into: &mut Route) -> Result<(), Malformed> {
+    into.cluster = option(byte::<0, ROUTE>(record), || Ok(word::<4, ROUTE>(record)))?;
+    lift.list_into(pair::<8, ROUTE>(record), &mut into.subset, label)?;
+    into.path = option(byte::<16, ROUTE>(record), || Ok(lift.bytes(pair::<20, ROUTE>(record))?.to_vec()))?;
+    optional_text(lift, byte::<28, ROUTE>(record), pair::<32, ROUTE>(record), &mut into.authority)?;
+    into.timeout_ms = option(byte::<40, ROUTE>(record), || Ok(word::<44, ROUTE>(record)))?;
+    into.retries = option(byte::<48, ROUTE>(record), || Ok(byte::<49, ROUTE>(record)))?;
+    into.hash = option(byte::<56, ROUTE>(record), || Ok(long::<64, ROUTE>(record)))?;
+    into.mirror = option(byte::<72, ROUTE>(record), || Ok(word::<76, ROUTE>(record)))?;
+    optional_text(lift, byte::<80, ROUTE>(record), pair::<84, ROUTE>(record), &mut into.name)
+}
+
+#[inline]
+fn optional_text(
+    lift: &mut Lift<'_>,
+    case: u8,
+    pair: Pair,
+    into: &mut Option<String>,
+) -> Result<(), Malformed> {
+    match case {
+        0 => *into = None,
+        1 => lift.text_into(pair, into.get_or_insert_default())?,
+        _ => return Err(Malformed::Option),
+    }
+    Ok(())
 }
 
 fn reply(lift: &mut Lift<'_>, record: &[u8; REPLY]) -> Result<Reply, Malformed> {
@@ -132,13 +153,18 @@ fn field(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<(String, Vec<u8>),
     Ok((name, lift.bytes(pair::<8, FIELD>(record))?.to_vec()))
 }
 
-fn label(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<(String, String), Malformed> {
-    let name = lift.text(pair::<0, FIELD>(record))?;
-    Ok((name, lift.text(pair::<8, FIELD>(record))?))
+fn label(
+    lift: &mut Lift<'_>,
+    record: &[u8; FIELD],
+    (name, value): &mut (String, String),
+) -> Result<(), Malformed> {
+    lift.text_into(pair::<0, FIELD>(record), name)?;
+    lift.text_into(pair::<8, FIELD>(record), value)
 }
 
-fn fact(lift: &mut Lift<'_>, record: &[u8; FIELD]) -> Result<Fact, Malformed> {
-    label(lift, record).map(|(name, value)| Fact { name, value })
+fn fact(lift: &mut Lift<'_>, record: &[u8; FIELD], into: &mut Fact) -> Result<(), Malformed> {
+    lift.text_into(pair::<0, FIELD>(record), &mut into.name)?;
+    lift.text_into(pair::<8, FIELD>(record), &mut into.value)
 }
 
 /// `result<interest, string>`.

@@ -78,6 +78,17 @@ impl<'a> Lift<'a> {
         Ok(text(self.raw_text(pair)?)?.to_owned())
     }
 
+    /// `string`, into one that most likely says the same already: policies repeat themselves.
+    #[inline]
+    pub(super) fn text_into(&mut self, pair: Pair, into: &mut String) -> Result<(), Malformed> {
+        let bytes = self.raw_text(pair)?;
+        if into.as_bytes() == bytes {
+            return Ok(());
+        }
+        *into = text(bytes)?.to_owned();
+        Ok(())
+    }
+
     /// `list<u8>`.
     #[inline]
     pub(super) fn bytes(&mut self, (address, length): Pair) -> Result<&'a [u8], Malformed> {
@@ -90,9 +101,44 @@ impl<'a> Lift<'a> {
     #[inline]
     pub(super) fn list<T, const SIZE: usize>(
         &mut self,
-        (address, length): Pair,
+        pair: Pair,
         item: impl Fn(&mut Self, &'a [u8; SIZE]) -> Result<T, Malformed>,
     ) -> Result<Vec<T>, Malformed> {
+        let chunks = self.items::<T, SIZE>(pair)?;
+        if chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut items = Vec::with_capacity(chunks.len());
+        for bytes in chunks {
+            items.push(item(self, bytes)?);
+        }
+        Ok(items)
+    }
+
+    /// `list<T>`, into one that most likely holds the same already.
+    #[inline]
+    pub(super) fn list_into<T: Default, const SIZE: usize>(
+        &mut self,
+        pair: Pair,
+        into: &mut Vec<T>,
+        item: impl Fn(&mut Self, &'a [u8; SIZE], &mut T) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let chunks = self.items::<T, SIZE>(pair)?;
+        if into.len() != chunks.len() {
+            into.resize_with(chunks.len(), T::default);
+        }
+        for (bytes, place) in chunks.iter().zip(into) {
+            item(self, bytes, place)?;
+        }
+        Ok(())
+    }
+
+    /// The items of a list as they lie there, counted as what they become here.
+    #[inline]
+    fn items<T, const SIZE: usize>(
+        &mut self,
+        (address, length): Pair,
+    ) -> Result<&'a [[u8; SIZE]], Malformed> {
         let length = length as usize;
         let bytes = length.checked_mul(SIZE).and_then(|size| self.range(address, size));
         let bytes = bytes.ok_or(Malformed::ListOutside)?;
@@ -101,14 +147,7 @@ impl<'a> Lift<'a> {
         if !address.is_multiple_of(4) {
             return Err(Malformed::ListMisaligned);
         }
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let mut items = Vec::with_capacity(length);
-        for bytes in bytes.as_chunks::<SIZE>().0 {
-            items.push(item(self, bytes)?);
-        }
-        Ok(items)
+        Ok(bytes.as_chunks::<SIZE>().0)
     }
 
     #[inline]
