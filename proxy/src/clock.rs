@@ -43,6 +43,11 @@ impl Default for Clock {
     }
 }
 
+/// A reading so much later; the end of all time if that is beyond it.
+pub fn later(reading: Nanos, by: Duration) -> Nanos {
+    reading.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// Milliseconds since 1970-01-01 00:00 UTC, leap seconds not counted. Zero on a machine whose clock is
 /// set before that.
 pub fn unix_ms() -> u64 {

@@ -55,6 +55,10 @@ pub enum Failure {
     UpstreamHeadTooLarge,
     /// The exchange's time was over before the endpoint answered.
     ExchangeTimeout,
+    /// The endpoint did not answer within what one attempt may take.
+    AttemptTimeout,
+    /// The caller had said how long it waits, and that was over before the endpoint answered.
+    CallerDeadline,
     /// The endpoint stopped in the middle of its answer.
     UpstreamAborted,
     /// A filter failed, and config says that this denies.
@@ -82,7 +86,7 @@ pub struct Consequence {
 
 impl Failure {
     /// All of them, for metrics and documents.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::TargetTooLong,
@@ -106,6 +110,8 @@ impl Failure {
         Self::UpstreamProtocol,
         Self::UpstreamHeadTooLarge,
         Self::ExchangeTimeout,
+        Self::AttemptTimeout,
+        Self::CallerDeadline,
         Self::UpstreamAborted,
         Self::FilterFault,
         Self::FilterAskedTooOften,
@@ -141,6 +147,8 @@ impl Failure {
                 (502, "http_response_header_section_size", "upstream_head_too_large", false)
             }
             Self::ExchangeTimeout => (504, "http_response_timeout", "exchange_timeout", false),
+            Self::AttemptTimeout => (504, "http_response_timeout", "attempt_timeout", false),
+            Self::CallerDeadline => (504, "http_response_timeout", "caller_deadline", false),
             Self::UpstreamAborted => (502, "http_response_incomplete", "upstream_aborted", false),
             Self::FilterFault => (500, "proxy_internal_error", "filter_fault", false),
             Self::FilterAskedTooOften => (500, "proxy_internal_error", "filter_asked_too_often", false),

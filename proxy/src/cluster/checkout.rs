@@ -99,8 +99,9 @@ impl LocalCluster {
     }
 
     /// Closes connections that idled too long or that the endpoint closed. If somebody waits for room, an
-    /// idle one must not take it up.
+    /// idle one must not take it up. Tells the budget of retries how many requests there were.
     pub fn tend(&self, worker: &Worker) {
+        self.shared.budget.look(worker.now(), self.shared.requests_so_far());
         for pool in self.pools() {
             pool.tend(worker, self.shared.config.idle_timeout);
         }

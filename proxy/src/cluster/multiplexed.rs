@@ -74,7 +74,7 @@ impl H2Connection {
     pub fn ended(&self, failure: Option<Failure>) {
         match failure {
             None => self.shared.heard.set(self.shared.clock.now()),
-            Some(Failure::ExchangeTimeout | Failure::UpstreamAborted)
+            Some(Failure::ExchangeTimeout | Failure::AttemptTimeout | Failure::UpstreamAborted)
                 if self.shared.heard.get() < self.since =>
             {
                 self.shared.driver.doubted.notify_one();

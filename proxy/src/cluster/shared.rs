@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
 
-use weir_balance::{Algorithm, Limit, Picker};
+use weir_balance::{Algorithm, Budget, Limit, Picker};
 use weir_config::checked;
 
 use super::{Endpoint, connect::Resolved, endpoint::Target};
 use crate::{
-    telemetry::metrics::{ClusterMetrics, Gauge, LimitHit},
+    telemetry::metrics::{ClusterMetrics, CodeClass, Gauge, Label, LimitHit},
     tls::ClientTls,
 };
 
@@ -32,6 +32,8 @@ pub struct Cluster {
     pub pending: Limit,
     /// Open connections.
     pub connections: Limit,
+    /// What retries may add.
+    pub budget: Budget,
     /// What is counted.
     pub metrics: Arc<ClusterMetrics>,
 }
@@ -69,9 +71,17 @@ impl Cluster {
             requests: Limit::new(config.limits.requests),
             pending: Limit::new(config.limits.pending),
             connections: Limit::new(config.limits.connections),
+            budget: Budget::new(config.retry.budget_percent, config.retry.budget_per_second),
             metrics,
             config,
         }
+    }
+
+    /// Exchanges since the beginning, those under way included. Adds up what all workers counted: not for each
+    /// exchange.
+    pub fn requests_so_far(&self) -> u64 {
+        let ended: u64 = CodeClass::ALL.iter().map(|class| self.metrics.requests.sum(*class)).sum();
+        ended + self.metrics.requests_active.sum()
     }
 
     /// The name in config, logs and metrics.

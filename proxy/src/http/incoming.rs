@@ -19,6 +19,12 @@ use crate::{
     stream::{Buffer, Io},
 };
 
+mod copied;
+mod h1;
+
+use copied::Copied;
+use h1::{H1Incoming, State};
+
 /// What a connection's buffer grows to while a body fills it.
 const LARGE: usize = 64 * 1024;
 
@@ -49,32 +55,8 @@ pub enum Incoming<'a> {
     H2(H2Incoming),
     /// Read whole before.
     Held(Held<'a>),
-}
-
-/// The body of a message on an HTTP/1.1 connection; also what watches the connection when it is over.
-#[derive(Debug)]
-pub struct H1Incoming<'a> {
-    io: &'a Io,
-    buffer: &'a mut Buffer,
-    state: State,
-    /// Bytes at the front of the buffer that are data.
-    data: usize,
-    /// Bytes of framing behind them, dealt with already.
-    framing: usize,
-    large: bool,
-    /// Say "100 Continue" before the first read.
-    invite: bool,
-    trailers: Option<Fields>,
-}
-
-#[derive(Debug)]
-enum State {
-    Length(u64),
-    Chunked(Box<ChunkedDecoder>),
-    UntilClose,
-    Done,
-    /// The framing is: nobody knows where the body ends, so nothing of it is looked at again.
-    Broken(BadChunk),
+    /// One of the others, with a copy of what has gone on.
+    Copied(Box<Copied<'a>>),
 }
 
 /// The body of a message on an HTTP/2 stream.
@@ -134,7 +116,7 @@ impl<'a> Incoming<'a> {
         let from = match std::mem::replace(self, Self::held(bytes, trailers)) {
             Self::H1(h1) => Some(h1),
             Self::Held(before) => before.from,
-            Self::H2(_) => None,
+            Self::H2(_) | Self::Copied(_) => None,
         };
         if let Self::Held(held) = self {
             held.from = from;
@@ -150,7 +132,11 @@ impl<'a> Incoming<'a> {
 
     /// Whether the caller still waits to be invited.
     pub fn awaits_invitation(&self) -> bool {
-        matches!(self, Self::H1(h1) if h1.invite)
+        match self {
+            Self::H1(h1) => h1.invite,
+            Self::Copied(copied) => copied.awaits_invitation(),
+            Self::H2(_) | Self::Held(_) => false,
+        }
     }
 
     /// Ready with true: [`data`](Self::data) holds some. Ready with false: the body is over.
@@ -159,6 +145,7 @@ impl<'a> Incoming<'a> {
             Self::H1(h1) => h1.poll_fill(cx),
             Self::H2(h2) => h2.poll_fill(cx),
             Self::Held(held) => Poll::Ready(Ok(held.at < held.bytes.len())),
+            Self::Copied(copied) => copied.poll_fill(cx),
         }
     }
 
@@ -168,6 +155,7 @@ impl<'a> Incoming<'a> {
             Self::H1(h1) => &h1.buffer.data()[..h1.data],
             Self::H2(h2) => &h2.data,
             Self::Held(held) => &held.bytes[held.at..],
+            Self::Copied(copied) => copied.data(),
         }
     }
 
@@ -180,6 +168,7 @@ impl<'a> Incoming<'a> {
                 self.release(n);
             }
             Self::Held(held) => held.at += n,
+            Self::Copied(copied) => copied.consume(n),
         }
     }
 
@@ -188,15 +177,18 @@ impl<'a> Incoming<'a> {
     pub fn take_frame(&mut self, least: usize) -> Option<Bytes> {
         match self {
             Self::H2(h2) if h2.data.len() >= least => Some(std::mem::take(&mut h2.data)),
+            Self::Copied(copied) => copied.take_frame(least),
             _ => None,
         }
     }
 
     /// Lets the peer send as much again as was taken and went on.
     pub fn release(&mut self, n: usize) {
-        if let Self::H2(h2) = self {
+        match self {
             // Fails only when the stream is gone, which the next poll tells.
-            let _ = h2.stream.flow_control().release_capacity(n);
+            Self::H2(h2) => drop(h2.stream.flow_control().release_capacity(n)),
+            Self::Copied(copied) => copied.release(n),
+            Self::H1(_) | Self::Held(_) => {}
         }
     }
 
@@ -206,13 +198,40 @@ impl<'a> Incoming<'a> {
             Self::H1(h1) => h1.data == 0 && matches!(h1.state, State::Done),
             Self::H2(h2) => h2.data.is_empty() && h2.ended,
             Self::Held(held) => held.at == held.bytes.len(),
+            Self::Copied(copied) => copied.is_over(),
+        }
+    }
+
+    /// Keeps a copy of what is used up from now on, up to `most` bytes, so that it can begin anew.
+    pub fn keep_copy(&mut self, most: usize) {
+        let from = std::mem::replace(self, Self::held(Vec::new(), None));
+        *self = Self::Copied(Box::new(Copied::new(from, most)));
+    }
+
+    /// Lets go of a copy that was kept.
+    pub fn drop_copy(&mut self) {
+        if matches!(self, Self::Copied(_))
+            && let Self::Copied(copied) = std::mem::replace(self, Self::held(Vec::new(), None))
+        {
+            *self = copied.into_inner();
+        }
+    }
+
+    /// Bytes that may be used up without its becoming impossible to begin anew.
+    pub fn repeatable(&self) -> u64 {
+        match self {
+            Self::Held(_) => u64::MAX,
+            Self::Copied(copied) => copied.most() as u64,
+            Self::H1(_) | Self::H2(_) => 0,
         }
     }
 
     /// Begins anew, if that is possible: nothing of it was used up, or it is in memory.
     pub fn rewind(&mut self) {
-        if let Self::Held(held) = self {
-            held.at = 0;
+        match self {
+            Self::Held(held) => held.at = 0,
+            Self::Copied(copied) => copied.rewind(),
+            Self::H1(_) | Self::H2(_) => {}
         }
     }
 
@@ -223,6 +242,7 @@ impl<'a> Incoming<'a> {
             Self::H2(h2) => h2.trailers.take(),
             // It may have to be sent again.
             Self::Held(held) => held.trailers.clone(),
+            Self::Copied(copied) => copied.take_trailers(),
         }
     }
 
@@ -231,6 +251,7 @@ impl<'a> Incoming<'a> {
         let h1 = match self {
             Self::H1(h1) => h1,
             Self::Held(Held { from: Some(h1), .. }) => h1,
+            Self::Copied(copied) => return copied.poll_left(cx),
             Self::H2(_) | Self::Held(_) => return Poll::Pending,
         };
         if !matches!(h1.state, State::Done) || !h1.buffer.is_empty() {
@@ -250,94 +271,6 @@ impl Held<'_> {
     /// Whether trailers follow.
     pub fn has_trailers(&self) -> bool {
         self.trailers.is_some()
-    }
-}
-
-impl H1Incoming<'_> {
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BodyError>> {
-        loop {
-            if self.data > 0 {
-                return Poll::Ready(Ok(true));
-            }
-            if self.invite {
-                ready!(self.poll_invite(cx)).map_err(BodyError::Io)?;
-            }
-            match self.expose() {
-                Ok(Some(more)) => return Poll::Ready(Ok(more)),
-                Ok(None) => {}
-                Err(bad) => {
-                    self.state = State::Broken(bad);
-                    return Poll::Ready(Err(BodyError::Framing(bad)));
-                }
-            }
-            let reserve = if self.large { LARGE } else { 1 };
-            let n = ready!(self.io.poll_read(cx, self.buffer, reserve)).map_err(BodyError::Io)?;
-            self.large = self.buffer.is_full();
-            if n > 0 {
-                continue;
-            }
-            if !matches!(self.state, State::UntilClose) {
-                return Poll::Ready(Err(BodyError::Io(io::ErrorKind::UnexpectedEof.into())));
-            }
-            self.state = State::Done;
-        }
-    }
-
-    /// Finds data at the front of the buffer: some, the end, or that more must be read.
-    fn expose(&mut self) -> Result<Option<bool>, BadChunk> {
-        loop {
-            let there = self.buffer.len();
-            match &mut self.state {
-                State::Done => return Ok(Some(false)),
-                State::Broken(bad) => return Err(*bad),
-                _ if there == 0 => return Ok(None),
-                State::Length(left) => {
-                    self.data = usize::try_from(*left).map_or(there, |left| left.min(there))
-                }
-                State::UntilClose => self.data = there,
-                State::Chunked(decoder) => {
-                    let found = decoder.decode(self.buffer.data())?;
-                    if found.done {
-                        let trailers = std::mem::take(decoder.trailers_mut());
-                        self.trailers = (!trailers.is_empty()).then_some(trailers);
-                        self.state = State::Done;
-                    }
-                    if found.data.is_empty() {
-                        self.buffer.consume(found.consumed);
-                        continue;
-                    }
-                    self.buffer.consume(found.data.start);
-                    self.data = found.data.len();
-                    self.framing = found.consumed - found.data.end;
-                }
-            }
-            return Ok(Some(true));
-        }
-    }
-
-    fn consume(&mut self, n: usize) {
-        self.buffer.consume(n);
-        self.data -= n;
-        if let State::Length(left) = &mut self.state {
-            *left -= n as u64;
-            if *left == 0 {
-                self.state = State::Done;
-            }
-        }
-        if self.data == 0 {
-            self.buffer.consume(std::mem::take(&mut self.framing));
-        }
-    }
-
-    fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The response has not begun, so the line goes out by itself; 25 bytes fit every socket buffer.
-        const LINE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-        let n = ready!(self.io.poll_write(cx, &[io::IoSlice::new(LINE)]))?;
-        if n < LINE.len() {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.invite = false;
-        self.io.poll_flush(cx)
     }
 }
 

@@ -96,6 +96,7 @@ known! {
     XForwardedProto = b"x-forwarded-proto",
     XRealIp = b"x-real-ip",
     XRequestId = b"x-request-id",
+    XRequestTimeout = b"x-request-timeout",
 }
 
 impl Known {

@@ -81,6 +81,7 @@ fn is_the_endpoints(failure: Failure) -> bool {
             | Failure::UpstreamHeadTooLarge
             | Failure::UpstreamAborted
             | Failure::ExchangeTimeout
+            | Failure::AttemptTimeout
     )
 }
 

@@ -7,17 +7,18 @@
 //!
 //! - [`Load`] is what is known of one endpoint: attempts in flight and its peak-sensitive latency.
 //! - [`Picker`] chooses among the endpoints of one list by an [`Algorithm`].
-//! - [`Limit`] counts what is under way against a bound, [`Gcra`] meters a rate, [`Backoff`] spaces attempts.
+//! - [`Limit`] counts what is under way against a bound, [`Gcra`] meters a rate.
+//! - [`Backoff`] spaces attempts, [`Budget`] bounds how many of them may be repetitions.
 //!
 //! # Where the rest of resilience belongs
 //!
-//! - *Retry budget*: a module beside [`Limit`], asked before an attempt is repeated.
 //! - *Passive health (ejection) and active health*: modules that are told each [`Ended`] or probe result, and
 //!   answer which endpoints are in. They change the list a [`Picker`] is built for; a picker itself knows of no
 //!   health, so priorities, zones and the panic threshold also are choices among lists.
 //! - *Slow start*: a weight that grows with age, hence also a matter of the list.
 
 mod backoff;
+mod budget;
 mod endpoint;
 mod gcra;
 mod limit;
@@ -31,6 +32,7 @@ mod sampler;
 mod turns;
 
 pub use backoff::{Backoff, Jitter};
+pub use budget::Budget;
 pub use endpoint::Endpoint;
 pub use gcra::Gcra;
 pub use limit::Limit;

@@ -17,6 +17,12 @@ pub use tls::{
 
 use crate::{Problem, Written};
 
+mod filter;
+mod retry;
+
+pub use filter::{DataSource, Filter, FilterLimits, Grants, OnFault, WasmSource};
+pub use retry::{GrpcStatus, Retry};
+
 /// A whole, consistent configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -126,6 +132,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// How it treats what other proxies said.
     pub forwarded: Forwarded,
+    /// How it treats what callers say of their patience.
+    pub request_timeouts: RequestTimeouts,
 }
 
 /// What a listener bears. See the configuration reference for the defaults.
@@ -153,6 +161,19 @@ pub struct ListenerLimits {
     pub requests: Option<u64>,
 }
 
+/// How a listener treats `grpc-timeout` and `x-request-timeout` of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestTimeouts {
+    /// An exchange takes no longer than its caller waits; endpoints are told what is left.
+    #[default]
+    Honour,
+    /// Take them away: right at an edge whose callers are not to cut their exchanges short.
+    Drop,
+    /// Pass as received, without heeding them.
+    Pass,
+}
+
 /// How a listener treats `X-Forwarded-*` and `Forwarded` fields of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -164,95 +185,6 @@ pub enum Forwarded {
     Append,
     /// Pass as received.
     Keep,
-}
-
-/// A policy and what it may do.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Filter {
-    /// As in `[filters.NAME]`.
-    pub name: Arc<str>,
-    /// Where its code comes from.
-    pub wasm: WasmSource,
-    /// The code must have it.
-    pub sha256: Option<[u8; 32]>,
-    /// What an exchange gets for which it gave no usable decision.
-    pub on_fault: OnFault,
-    /// What it may use up.
-    pub limits: FilterLimits,
-    /// What the filter is configured with, as the text of a JSON object; keys in the order written.
-    pub config_json: Arc<str>,
-    /// What it is handed through `update`, by name.
-    pub data: BTreeMap<Arc<str>, DataSource>,
-    /// Which clusters it may name.
-    pub grants: Grants,
-}
-
-/// Where a filter's code comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum WasmSource {
-    /// One of [`crate::BUILTIN_FILTERS`].
-    Builtin(Arc<str>),
-    /// A file that exists.
-    File(PathBuf),
-}
-
-/// What an exchange gets for which a filter gave no usable decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFault {
-    /// It is refused: right for whatever protects something.
-    #[default]
-    Deny,
-    /// It goes on as if the filter were not there.
-    Skip,
-    /// The previous version of the filter decides, if there is one; else it is refused.
-    LastGood,
-}
-
-/// What one filter may use up. In brackets: the defaults.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FilterLimits {
-    /// CPU time of one hook (5 ms).
-    pub time: Duration,
-    /// Linear memory of one instance (16 MiB).
-    pub memory: usize,
-    /// Calls to the proxy in one hook (10,000).
-    pub host_calls: u32,
-    /// Bytes of keyed state over all workers (4 MiB).
-    pub state: usize,
-    /// Bytes of a body shown whole (1 MiB).
-    pub body: usize,
-    /// Bytes of an answer to a question (64 KiB).
-    pub answer: usize,
-    /// Remembered decisions per worker (4,096).
-    pub remembered: usize,
-}
-
-/// Content that a filter is handed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum DataSource {
-    /// A file that exists.
-    File(PathBuf),
-    /// Fetched through a cluster.
-    Url {
-        /// Has TLS if the address said `https`.
-        cluster: ClusterId,
-        /// Host, and port if the address had one.
-        authority: Arc<str>,
-        /// With query; begins with `/`.
-        path: Arc<str>,
-        /// From one fetch to the next.
-        refresh: Duration,
-    },
-}
-
-/// Clusters a filter may name.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Grants {
-    /// To route to; none: every cluster.
-    pub clusters: Option<Vec<ClusterId>>,
-    /// To ask.
-    pub ask: Vec<ClusterId>,
 }
 
 /// Endpoints that serve the same thing.
@@ -274,8 +206,10 @@ pub struct Cluster {
     pub idle_timeout: Duration,
     /// For a whole exchange, retries included.
     pub exchange_timeout: Duration,
-    /// Further attempts when nothing was sent.
+    /// Further attempts of an exchange.
     pub retries: u8,
+    /// After which failures.
+    pub retry: Retry,
     /// What it is spared.
     pub limits: ClusterLimits,
 }

@@ -96,7 +96,9 @@ impl<'s> Page<'s> {
             _ = write!(self.text, "{intro} `{}`", assignment(key, example));
         }
         self.text.push('\n');
-        for (choice, meaning) in choices(self.root, schema).into_iter().flatten() {
+        // Of the key itself, or of the items of its array.
+        let item = keyword(self.root, schema, "items").unwrap_or(schema);
+        for (choice, meaning) in choices(self.root, item).into_iter().flatten() {
             _ = writeln!(self.text, "  - `\"{choice}\"`: {}", one_line(meaning.unwrap_or_default()));
         }
     }

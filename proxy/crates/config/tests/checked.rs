@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use weir_config::{
     Config, Severity,
     checked::{
-        AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, IdentitySource,
-        ListenerTls, Mtls, OnFault, UpstreamProtocol, UpstreamTls, WasmSource,
+        AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, GrpcStatus,
+        IdentitySource, ListenerTls, Mtls, OnFault, UpstreamProtocol, UpstreamTls, WasmSource,
     },
     differences, load, parse,
 };
@@ -108,6 +108,13 @@ fn what_is_not_written_has_its_default() {
     let cluster = &config.clusters[0];
     assert_eq!(cluster.endpoints[0].address, Address::Unix(Path::new(FILES).join("run/users.sock")));
     assert_eq!((cluster.endpoints[0].weight, cluster.retries), (1, 1));
+    let retry = &cluster.retry;
+    assert_eq!(
+        (&retry.statuses[..], &retry.grpc[..]),
+        (&[502, 503, 504][..], &[GrpcStatus::Unavailable][..])
+    );
+    assert_eq!((retry.per_try_timeout, retry.buffer), (None, 65_536));
+    assert_eq!((retry.budget_percent, retry.budget_per_second), (20, 10));
     assert_eq!((cluster.protocol, &cluster.tls), (UpstreamProtocol::Auto, &None));
     let times = [cluster.connect_timeout, cluster.idle_timeout, cluster.exchange_timeout];
     assert_eq!(times.map(|time| time.as_secs()), [1, 50, 15]);

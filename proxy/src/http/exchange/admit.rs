@@ -4,8 +4,9 @@ use std::{rc::Rc, sync::Arc};
 
 use weir_config::checked::{Forwarded, ListenerLimits};
 
-use super::{Exchange, Seats, SoFar, Transfer, trace};
+use super::{Exchange, Seats, SoFar, Transfer, deadline, trace};
 use crate::{
+    clock,
     error::{Error, Failure},
     message::{ConnectionInfo, Fields, Known, Method, RequestHead, RequestId, Version},
     snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
@@ -35,10 +36,12 @@ impl<'w> Exchange<'w> {
         request.route.cluster.clone_from(&listener.home);
         listener.plan.metrics.requests_active.up(worker.index);
         let begun = worker.now();
+        let patience = deadline::of_caller(&mut request.head.fields, listener.plan.config.request_timeouts);
         Self {
             id: worker.next_exchange(),
             begun,
             timed_from: begun,
+            caller_until: patience.map(|patience| clock::later(begun, patience)),
             state,
             snapshot,
             listener,

@@ -9,13 +9,12 @@ use std::{
     time::Duration,
 };
 
-use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
     Exchange, Stop,
     presence::while_present,
-    retry::{Again, Failed},
+    retry::{Again, Failed, Tries},
     timing::Timing,
     upload::{CallerEnd, Flags, upload},
 };
@@ -36,8 +35,17 @@ use crate::{
     stream::{Buffer, Deadline},
 };
 
-/// Positions of endpoints that were tried.
-type Tried = SmallVec<[usize; 4]>;
+/// Bytes of a response's body that are read for nothing but its connection, and how long that may take.
+const DRAINED: usize = 16 * 1024;
+const DRAINING: Duration = Duration::from_millis(20);
+
+/// How an attempt went whose response came.
+struct Relayed {
+    /// The endpoint's connection can carry another request.
+    reusable: bool,
+    /// Nothing of the response went to the caller: after so long, another attempt is to be made.
+    again: Option<Duration>,
+}
 
 impl Exchange<'_> {
     /// Sends the request to the cluster that was chosen and the response to the caller.
@@ -94,58 +102,79 @@ impl Exchange<'_> {
         let route = &self.heads.request.route;
         let config = &cluster.shared.config;
         let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
-        let mut left = route.retries.unwrap_or(config.retries);
         let ends = Instant::from_std(self.state.worker.clock.instant(self.timed_from)) + timeout;
-        let mut tried = Tried::new();
-        let mut reuse = Reuse::Any;
+        let mut tries = Tries::new(cluster, ends, timeout, route.retries.unwrap_or(config.retries));
+        if let Some(until) = self.caller_until {
+            tries.end_by(Instant::from_std(self.state.worker.clock.instant(until)));
+        }
+        self.prepare_repetition(&mut tries, body);
+        let ended = self.try_on(&mut tries, body, reply, deadline).await;
+        body.drop_copy();
+        self.count_repeated(&tries, ended.is_ok());
+        ended
+    }
+
+    /// Makes attempts until one is the last.
+    async fn try_on(
+        &mut self,
+        tries: &mut Tries<'_>,
+        body: &mut Incoming<'_>,
+        reply: &mut Reply<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<(), Stop> {
         // Without filters nothing took time since the clock was read.
-        let mut fresh = self.seats.is_empty() && route.mirror.is_none();
+        let mut fresh = self.seats.is_empty() && self.heads.request.route.mirror.is_none();
+        let cluster = tries.cluster;
         loop {
             if !std::mem::take(&mut fresh) {
                 self.state.worker.now();
             }
             let route = &self.heads.request.route;
-            let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
-            let picked = cluster.pick(&self.state.worker, &route.labels, route.hash, avoid);
+            let picked = cluster.pick(&self.state.worker, &route.labels, route.hash, tries.avoid());
             let Some(picked) = picked else { return Err(Failure::NoEndpoint.into()) };
-            let failed =
-                match self.attempt(cluster, &picked, reuse, (ends, timeout), body, reply, deadline).await {
-                    Ok(()) => return Ok(()),
-                    Err(failed) => failed,
-                };
-            match failed.again {
-                Again::Fresh if reuse != Reuse::Never => reuse = reuse.after_failure(),
-                Again::Elsewhere if left > 0 => {
-                    left -= 1;
-                    reuse = Reuse::Any;
-                    tried.push(picked.index);
-                    cluster.shared.metrics.retries.one(self.state.worker.index);
-                }
-                _ => return Err(failed.stop),
-            }
+            let wait = match self.attempt(tries, &picked, body, reply, deadline).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(wait)) => wait,
+                Err(failed) => match failed.again {
+                    Again::Fresh if tries.reuse != Reuse::Never => {
+                        tries.reuse = tries.reuse.after_failure();
+                        continue;
+                    }
+                    Again::Fresh | Again::Elsewhere => {
+                        self.grant(tries, Duration::ZERO).ok_or(failed.stop)?
+                    }
+                    Again::No | Again::IfHarmless | Again::FreshIfKept => return Err(failed.stop),
+                },
+            };
+            tries.go_elsewhere(picked.index);
+            Box::pin(while_present(body, reply, tokio::time::sleep(wait))).await?;
         }
     }
 
     /// One attempt at one endpoint, observed.
-    #[expect(clippy::too_many_arguments, reason = "called once; a struct would only name them again")]
+    ///
+    /// What it gives is how long to wait before the next one, if this one's answer is not the last word.
     async fn attempt(
         &mut self,
-        cluster: &Rc<LocalCluster>,
+        tries: &Tries<'_>,
         picked: &Picked<'_>,
-        reuse: Reuse,
-        (ends, timeout): (Instant, Duration),
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
-    ) -> Result<(), Failed> {
+    ) -> Result<Option<Duration>, Failed> {
+        let (cluster, reuse) = (tries.cluster, tries.reuse);
+        if tries.caller_until.is_some() {
+            let now = Instant::from_std(self.state.worker.clock.instant(self.state.worker.recent()));
+            self.pass_deadline(tries, now)?;
+        }
         body.rewind();
-        if matches!(body, Incoming::Held(_)) {
+        if tries.begins_anew(body) {
             self.transfer.received.bytes.set(0);
         }
         let mut watch = Watch::begin(&self.state.worker, &cluster.shared, picked.endpoint);
         self.sofar.attempts = self.sofar.attempts.saturating_add(1);
         self.sofar.endpoint = Some(Arc::clone(picked.endpoint));
-        deadline.set(Some(ends));
+        deadline.set(Some(tries.ends));
         let checkout = match cluster.kept(picked, reuse) {
             Some(kept) => kept,
             None => {
@@ -163,7 +192,7 @@ impl Exchange<'_> {
         let limits = HeadLimits { bytes: cluster.shared.config.limits.head, fields: 256 };
         let (framing, length) = self.body_framing(body);
         let silence = self.listener.plan.config.limits.body_timeout;
-        let timing = Timing::new(&self.state.worker, deadline, ends, timeout, silence);
+        let timing = Timing::new(&self.state.worker, deadline, tries, silence);
         match checkout {
             Checkout::H1(connection) => {
                 if body.awaits_invitation() {
@@ -174,19 +203,16 @@ impl Exchange<'_> {
                 let out = buffers.take_output();
                 let sent =
                     Sent::h1(&connection.io, &mut buffer, buffers, out, self.request(), framing, limits);
-                let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
+                let relayed = self.relay(sent, body, reply, timing, tries, &mut watch).await;
                 // As the head said: an endpoint that knows no codings may have lost its place.
                 let last = !self.request().codings().is_empty();
                 let clean = buffer.is_empty();
                 self.state.worker.buffers.give(buffer);
-                match relayed {
-                    Ok(true) if clean && !last => {
-                        cluster.give_back(&self.state.worker, picked.index, connection)
-                    }
-                    Ok(_) => {}
-                    Err(failed) => return Err(self.judge(failed, connection.served > 0, body)),
+                let relayed = relayed.map_err(|failed| self.judge(failed, connection.served > 0, tries))?;
+                if relayed.reusable && clean && !last {
+                    cluster.give_back(&self.state.worker, picked.index, connection);
                 }
-                Ok(())
+                Ok(relayed.again)
             }
             // HTTP/2 has no transfer codings, and undoing them is not for a proxy that nobody asked to.
             Checkout::H2(_) if !self.request().codings().is_empty() => {
@@ -200,13 +226,13 @@ impl Exchange<'_> {
                     connection.retire();
                     Failed::unopened(error)
                 })?;
-                let relayed = self.relay(sent, body, reply, timing, &mut watch).await;
+                let relayed = self.relay(sent, body, reply, timing, tries, &mut watch).await;
                 connection.ended(relayed.as_ref().err().and_then(Failed::failure));
-                relayed.map(|_| ()).map_err(|failed| {
+                relayed.map(|relayed| relayed.again).map_err(|failed| {
                     if failed.again.is_fresh() {
                         connection.retire();
                     }
-                    self.judge(failed, connection.kept, body)
+                    self.judge(failed, connection.kept, tries)
                 })
             }
         }
@@ -231,16 +257,16 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends the request and, at the same time, waits for the response and passes it on. Says whether the
-    /// endpoint's connection can be used again.
+    /// Sends the request and, at the same time, waits for the response and passes it on.
     async fn relay(
         &mut self,
         sent: Sent<'_>,
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         mut timing: Timing<'_>,
+        tries: &Tries<'_>,
         watch: &mut Watch<'_>,
-    ) -> Result<bool, Failed> {
+    ) -> Result<Relayed, Failed> {
         let Sent { mut sink, source } = sent;
         let most = self.listener.plan.config.limits.body.unwrap_or(u64::MAX);
         let flags = Flags::default();
@@ -248,7 +274,7 @@ impl Exchange<'_> {
         let transfer = self.transfer;
         let outcome = {
             let mut caller = pin!(upload(body, &mut sink, &transfer.received, &flags, most));
-            let mut endpoint = pin!(self.endpoint_side(source, reply, &flags, watch));
+            let mut endpoint = pin!(self.endpoint_side(source, reply, &flags, tries, watch));
             let mut caller_done = false;
             poll_fn(|cx| {
                 if !caller_done && let Poll::Ready(ended) = caller.as_mut().poll(cx) {
@@ -265,7 +291,7 @@ impl Exchange<'_> {
                 }
                 timing
                     .poll(cx, flags.uploaded.get(), flags.answered.get(), transfer)
-                    .map(|failure| Err(Failed::no(failure)))
+                    .map(|failure| Err(Failed::late(failure)))
             })
             .await
         };
@@ -273,7 +299,10 @@ impl Exchange<'_> {
             self.state.worker.buffers.give_output(h1.out);
         }
         outcome
-            .map(|keep_alive| keep_alive && flags.uploaded.get() && !flags.deaf.get())
+            .map(|relayed| {
+                let reusable = relayed.reusable && flags.uploaded.get() && !flags.deaf.get();
+                Relayed { reusable, ..relayed }
+            })
             .inspect_err(|failed| failed.failure().into_iter().for_each(|failure| watch.stopped(failure)))
     }
 
@@ -283,8 +312,9 @@ impl Exchange<'_> {
         mut source: HeadSource<'_>,
         reply: &mut Reply<'_>,
         flags: &Flags,
+        tries: &Tries<'_>,
         watch: &mut Watch<'_>,
-    ) -> Result<bool, Failed> {
+    ) -> Result<Relayed, Failed> {
         let found = loop {
             let found = poll_fn(|cx| {
                 if reply.poll_left(cx).is_ready() {
@@ -302,6 +332,11 @@ impl Exchange<'_> {
             }
         };
         self.sofar.upstream = watch.answered(&self.heads.response);
+        if let Some(wait) = self.repeat_answer(tries) {
+            let (body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
+            let reusable = meta.keep_alive && Box::pin(drained(body)).await;
+            return Ok(Relayed { reusable, again: Some(wait) });
+        }
         self.heads.response.fields.strip_hop_by_hop(false);
         self.mark_response(reply);
         let (mut body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
@@ -314,7 +349,7 @@ impl Exchange<'_> {
         let replaced = self.review(meta.length)?;
         if let Some(answer) = replaced {
             self.send_answer(answer, reply).await.map_err(Failed::no)?;
-            return Ok(false);
+            return Ok(Relayed { reusable: false, again: None });
         }
         self.sofar.status = self.heads.response.status;
         reply.begin(&self.heads.response, meta.length).map_err(Failed::unsent)?;
@@ -322,7 +357,7 @@ impl Exchange<'_> {
             PumpError::Source(_) => Failed::no(Failure::UpstreamAborted),
             PumpError::Sink(error) => Failed::unsent(error),
         })?;
-        Ok(meta.keep_alive && body.is_over())
+        Ok(Relayed { reusable: meta.keep_alive && body.is_over(), again: None })
     }
 
     /// RFC 8297.
@@ -330,4 +365,18 @@ impl Exchange<'_> {
         self.heads.response.fields.strip_hop_by_hop(false);
         reply.interim(&self.heads.response).await.map_err(Failed::unsent)
     }
+}
+
+/// Reads a body of which nobody wants to know, if it is short and there at once. Says whether it is over.
+async fn drained(mut body: Incoming<'_>) -> bool {
+    let mut left = DRAINED;
+    let all = async {
+        while let Ok(true) = poll_fn(|cx| body.poll_fill(cx)).await {
+            let n = body.data().len();
+            let Some(rest) = left.checked_sub(n) else { return };
+            left = rest;
+            body.consume(n);
+        }
+    };
+    tokio::time::timeout(DRAINING, all).await.is_ok() && body.is_over()
 }

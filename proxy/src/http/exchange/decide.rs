@@ -184,8 +184,9 @@ impl Exchange<'_> {
             (None, Some(cluster)) => cluster.shared.config.exchange_timeout,
             (None, None) => LONGEST,
         };
-        let gone = self.state.worker.now().saturating_sub(self.timed_from);
-        timeout.saturating_sub(Duration::from_nanos(gone))
+        let now = self.state.worker.now();
+        let left = timeout.saturating_sub(Duration::from_nanos(now.saturating_sub(self.timed_from)));
+        self.caller_until.map_or(left, |until| left.min(Duration::from_nanos(until.saturating_sub(now))))
     }
 
     /// Reads the whole body, up to `most` bytes.

@@ -14,6 +14,7 @@ mod account;
 mod admit;
 mod answer;
 mod attempt;
+mod deadline;
 mod decide;
 mod presence;
 mod retry;
@@ -51,6 +52,8 @@ pub struct Exchange<'w> {
     begun: Nanos,
     /// When its own time began to run: at its begin, or when its body was there if a filter waited for that.
     timed_from: Nanos,
+    /// When its caller has waited long enough, if the caller says so.
+    caller_until: Option<Nanos>,
     heads: &'w mut Heads,
     seats: Seats,
     sofar: SoFar,

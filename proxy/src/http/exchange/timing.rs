@@ -2,7 +2,7 @@
 //!
 //! While the request goes out and while the response comes in, silence is bounded. Between the two, the
 //! exchange's own time runs: from its begin if the request was there at once, else from the request's end,
-//! so that a large upload is not cut off for being large.
+//! so that a large upload is not cut off for being large. An attempt may have less.
 
 use std::{
     task::{Context, Poll},
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Transfer;
+use super::{Transfer, retry::Tries};
 use crate::{error::Failure, stream::Deadline, worker::Worker};
 
 /// See the module.
@@ -20,6 +20,8 @@ pub(super) struct Timing<'d> {
     deadline: &'d mut Deadline,
     ends: Instant,
     timeout: Duration,
+    per_try: Option<Duration>,
+    caller_until: Option<Instant>,
     silence: Duration,
     phase: Option<Phase>,
 }
@@ -35,11 +37,12 @@ impl<'d> Timing<'d> {
     pub(super) fn new(
         worker: &'d Worker,
         deadline: &'d mut Deadline,
-        ends: Instant,
-        timeout: Duration,
+        tries: &Tries<'_>,
         silence: Duration,
     ) -> Self {
-        Self { worker, deadline, ends, timeout, silence, phase: None }
+        let per_try = tries.cluster.shared.config.retry.per_try_timeout;
+        let (ends, timeout, caller_until) = (tries.ends, tries.timeout, tries.caller_until);
+        Self { worker, deadline, ends, timeout, per_try, caller_until, silence, phase: None }
     }
 
     /// Ready with what took too long.
@@ -64,8 +67,12 @@ impl<'d> Timing<'d> {
             }
             let moved = transfer.received.moved.take() | transfer.sent.moved.take();
             match phase {
-                Phase::Waiting => return Poll::Ready(Failure::ExchangeTimeout),
-                _ if moved => self.deadline.set_after(self.silence),
+                Phase::Waiting => return Poll::Ready(self.too_late()),
+                Phase::Request if self.caller_has_gone() => return Poll::Ready(Failure::CallerDeadline),
+                _ if moved => {
+                    self.deadline.set_after(self.silence);
+                    self.heed_caller(phase);
+                }
                 // An endpoint that does not take the request in is as late as one that does not answer.
                 Phase::Request if transfer.received.sinking.get() => {
                     return Poll::Ready(Failure::ExchangeTimeout);
@@ -88,5 +95,40 @@ impl<'d> Timing<'d> {
             (_, Phase::Response) => self.deadline.set(self.worker.after(self.silence)),
         }
         self.phase = Some(phase);
+        if let (Phase::Waiting, Some(per_try)) = (phase, self.per_try) {
+            self.bound_attempt(per_try);
+        }
+        self.heed_caller(phase);
+    }
+
+    /// Until the head of the response has come, no wait is longer than the caller's.
+    fn heed_caller(&mut self, phase: Phase) {
+        let Some(until) = self.caller_until else { return };
+        if phase != Phase::Response && self.deadline.at().is_none_or(|at| until < at) {
+            self.deadline.set(Some(until));
+            self.per_try = None;
+        }
+    }
+
+    fn caller_has_gone(&self) -> bool {
+        self.caller_until.is_some_and(|until| until <= Instant::now())
+    }
+
+    /// Bounds the wait for this attempt's answer, if the exchange's own time does not do so earlier.
+    fn bound_attempt(&mut self, per_try: Duration) {
+        let until = Instant::now().checked_add(per_try);
+        match self.deadline.at() {
+            Some(at) if until.is_none_or(|until| at <= until) => self.per_try = None,
+            _ => self.deadline.set(until),
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        match self.per_try {
+            // What a caller asks for says nothing of the endpoint.
+            _ if self.caller_has_gone() => Failure::CallerDeadline,
+            Some(_) => Failure::AttemptTimeout,
+            None => Failure::ExchangeTimeout,
+        }
     }
 }

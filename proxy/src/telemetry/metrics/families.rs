@@ -7,8 +7,8 @@ use super::{
     cells::Cells,
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
-        Attempted, CodeClass, ConnectFailure, DataRead, FilterFault, Handshake, Hook, LimitHit, LocalReply,
-        PeerRefusal, Refusal, Reload, Remembered,
+        Attempted, CodeClass, ConnectFailure, DataRead, Denied, FilterFault, Handshake, Hook, LimitHit,
+        LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
     },
 };
 use std::sync::Arc;
@@ -110,6 +110,9 @@ scope! {
         pending: Gauge = "weir_cluster_pending", "Exchanges waiting for a connection.";
         attempts: Counters<Attempted> = "weir_cluster_attempts_total", "Requests sent to endpoints, repetitions included.";
         retries: Counter = "weir_cluster_retries_total", "Attempts after the first of an exchange.";
+        retries_denied: Counters<Denied> = "weir_cluster_retries_denied_total",
+            "Attempts that were worth repeating, and were not.";
+        retried: Counters<Retried> = "weir_cluster_retried_total", "Exchanges with retries, by how the last attempt went.";
         connections: Counter = "weir_cluster_connections_total", "Connections made to endpoints.";
         connections_active: Gauge = "weir_cluster_connections_active", "Connections open to endpoints.";
         connect_failures: Counters<ConnectFailure> = "weir_cluster_connect_failures_total",

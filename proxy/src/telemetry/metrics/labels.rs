@@ -175,6 +175,30 @@ label! {
     }
 }
 
+label! {
+    /// Why an attempt was not repeated.
+    Denied "reason" {
+        /// There were as many as one exchange may have.
+        UsedUp "used_up",
+        /// The cluster's budget of retries is used up.
+        Budget "budget",
+        /// Too little of the exchange's time is left, the wait included.
+        Time "time",
+        /// More of the request's body was sent than is kept.
+        Body "body",
+    }
+}
+
+label! {
+    /// How an exchange with retries ended.
+    Retried "outcome" {
+        /// With a response that was not worth a retry itself.
+        Succeeded "succeeded",
+        /// With another failure.
+        Failed "failed",
+    }
+}
+
 /// Why the proxy answered an exchange itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalReply {

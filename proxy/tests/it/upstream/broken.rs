@@ -37,7 +37,7 @@ async fn an_illegal_head_is_answered_502_whoever_asks() -> Result<()> {
         None => Script::always(OK),
     })
     .await?;
-    let weir = logging(origin.address(), "").await?;
+    let weir = logging(origin.address(), "retries = 0").await?;
     let h2 = Http2::connect(weir.address("web")?).await?;
     for (number, (bytes, reason)) in BROKEN.into_iter().enumerate() {
         let mut h1 = Http1::connect(weir.address("web")?).await?;
@@ -76,7 +76,7 @@ async fn a_head_beyond_the_limit_is_answered_502() -> Result<()> {
 async fn a_reset_before_the_head_is_answered_502() -> Result<()> {
     for begun in ["", "HTTP/1.1 200 OK\r\nCont"] {
         let origin = ScriptedOrigin::start(Script::new().head().send(begun).reset()).await?;
-        let weir = logging(origin.address(), "").await?;
+        let weir = logging(origin.address(), "retries = 0").await?;
         assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 502);
         reasons(&weir, "upstream_closed", 1.0).await?;
         let failed = "weir_cluster_attempts_total{cluster=\"origin\",result=\"failed\"}";

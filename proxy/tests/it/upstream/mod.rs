@@ -3,10 +3,12 @@
 mod balance;
 mod body;
 mod broken;
+mod deadline;
 mod h2;
 mod h2_pool;
 mod limits;
 mod mirror;
+mod retry;
 mod reuse;
 mod timeout;
 mod tls;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Checker;
 use crate::{
-    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, UpstreamNames, UpstreamTls},
+    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, Retry, UpstreamNames, UpstreamTls},
     document::Place,
     file::{self, BalancerKind, PeakEwma},
 };
@@ -26,6 +26,7 @@ impl Checker<'_, '_> {
                 "shorten it, or lengthen exchange_timeout",
             );
         }
+        let retry = self.retry(file, at);
         let endpoints = self.endpoints(file, at);
         let tls = file.tls.as_ref().map(|tls| self.upstream_tls(tls, &at.key("tls")));
         Some(Cluster {
@@ -41,6 +42,7 @@ impl Checker<'_, '_> {
             idle_timeout: file.idle_timeout.0,
             exchange_timeout: file.exchange_timeout.0,
             retries: file.retries,
+            retry,
             limits: ClusterLimits {
                 connections: file.limits.connections,
                 pending: file.limits.pending,
@@ -48,6 +50,28 @@ impl Checker<'_, '_> {
                 head: file.limits.head.bytes(),
             },
         })
+    }
+
+    fn retry(&mut self, file: &file::Cluster, at: &Place<'_>) -> Retry {
+        let retry = &file.retry;
+        let per_try_timeout = retry.per_try_timeout.map(|timeout| timeout.0);
+        if per_try_timeout.is_some_and(|timeout| timeout >= file.exchange_timeout.0) {
+            let reason =
+                format!("has no effect: the whole exchange may take no longer ({})", file.exchange_timeout);
+            self.findings.warn(
+                &at.key("retry").key("per_try_timeout"),
+                reason,
+                "shorten it, or lengthen exchange_timeout",
+            );
+        }
+        Retry {
+            statuses: retry.statuses.items().map(|(_, status)| *status).collect(),
+            grpc: retry.grpc.items().map(|(_, status)| *status).collect(),
+            per_try_timeout,
+            buffer: retry.buffer.bytes(),
+            budget_percent: retry.budget_percent,
+            budget_per_second: retry.budget_per_second,
+        }
     }
 
     fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Vec<Endpoint>> {

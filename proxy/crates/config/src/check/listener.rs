@@ -36,6 +36,7 @@ impl Checker<'_, '_> {
             },
             limits: limits(&file.limits),
             forwarded: file.forwarded,
+            request_timeouts: file.request_timeouts,
         })
     }
 

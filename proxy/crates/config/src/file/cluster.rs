@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Certificate, Duration, EndpointAddress, FilePath, List, Name, PeerPattern, ServerName, Size};
+use super::{
+    Certificate, Duration, EndpointAddress, FilePath, List, Name, PeerPattern, Retry, ServerName, Size,
+};
 use crate::checked::UpstreamProtocol;
 
 /// A group of endpoints that serve the same thing.
@@ -38,10 +40,13 @@ pub(crate) struct Cluster {
     /// body was still under way. Later is answered 504. A filter may choose another for its routes.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1d"))]
     pub(crate) exchange_timeout: Duration,
-    /// Further attempts, on another endpoint if there is one, when no connection could be made and nothing
-    /// was sent.
+    /// Further attempts of an exchange, on another endpoint if there is one, after what `retry` calls worth trying
+    /// again. Before each there is a wait of up to 25 ms, doubling up to 250 ms, or what the answer's
+    /// `Retry-After` says; an attempt that time does not allow for any more is not made. A filter may choose
+    /// another number for its routes.
     #[schemars(range(min = 0, max = 10))]
     pub(crate) retries: u8,
+    pub(crate) retry: Retry,
     pub(crate) limits: ClusterLimits,
 }
 
@@ -57,6 +62,7 @@ impl Default for Cluster {
             idle_timeout: Duration::seconds(50),
             exchange_timeout: Duration::seconds(15),
             retries: 1,
+            retry: Retry::default(),
             limits: ClusterLimits::default(),
         }
     }

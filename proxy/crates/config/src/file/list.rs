@@ -22,6 +22,12 @@ impl<T> List<T> {
     }
 }
 
+impl<T> FromIterator<T> for List<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> List<T> {
+        List(items.into_iter().map(Some).collect())
+    }
+}
+
 impl<T> Default for List<T> {
     fn default() -> List<T> {
         List(Vec::new())

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Duration, FilePath, List, ListenerAddress, Name, PeerPattern, Size};
-use crate::checked::{ClientAuth, Forwarded, Mtls};
+use crate::checked::{ClientAuth, Forwarded, Mtls, RequestTimeouts};
 
 /// A place where traffic enters.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -29,6 +29,9 @@ pub(crate) struct Listener {
     pub(crate) limits: ListenerLimits,
     /// What becomes of `Forwarded` and `X-Forwarded-*` fields that the caller sent.
     pub(crate) forwarded: Forwarded,
+    /// What becomes of `grpc-timeout` and `x-request-timeout` (`250ms`, `2s`) fields, in which callers say how long
+    /// they wait. They can only shorten what an exchange may take.
+    pub(crate) request_timeouts: RequestTimeouts,
 }
 
 #[derive(Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
