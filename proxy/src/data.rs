@@ -127,6 +127,7 @@ pub fn carry_over(before: &Snapshot, snapshot: &Snapshot) {
 /// Fetches the data of all filters again and again, each at its own pace, for as long as the process runs.
 pub async fn keep_fresh(shared: Arc<Shared>, workers: Vec<mpsc::UnboundedSender<Command>>) {
     let workers: Arc<Workers> = workers.into();
+    let mut swapped = shared.swapped.subscribe();
     let mut kept: HashMap<Place, JoinHandle<()>> = HashMap::new();
     loop {
         let wanted = places(&shared.snapshot());
@@ -142,7 +143,9 @@ pub async fn keep_fresh(shared: Arc<Shared>, workers: Vec<mpsc::UnboundedSender<
                 tokio::spawn(keep_one(Arc::clone(&shared), Arc::clone(&workers), place.clone()))
             });
         }
-        shared.swapped.notified().await;
+        if swapped.changed().await.is_err() {
+            return;
+        }
     }
 }
 

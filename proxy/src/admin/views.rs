@@ -1,13 +1,15 @@
 //! What is shown of a running proxy.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use serde_json::{Value, json};
+use weir_balance::Health;
 use weir_runtime::Lane;
 
 use crate::{
     app::App,
-    cluster::Cluster,
+    clock::Nanos,
+    cluster::{Cluster, Endpoint, label},
     snapshot::snapshots_alive,
     telemetry::metrics::{Custom, FilterFault, Hook, Label, Remembered, SHARED},
 };
@@ -28,6 +30,7 @@ pub(super) fn clusters(app: &App) -> Value {
                     "address": &*endpoint.name,
                     "weight": endpoint.weight,
                     "labels": endpoint.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect::<serde_json::Map<_, _>>(),
+                    "health": health(endpoint, now),
                     "in_flight": endpoint.load.in_flight(),
                     "ewma_ms": endpoint.load.ewma(now).as_secs_f64() * 1e3,
                     "score": endpoint.load.score(now) / 1e6,
@@ -45,6 +48,25 @@ pub(super) fn clusters(app: &App) -> Value {
         })
     };
     snapshot.clusters.iter().flatten().map(one).collect()
+}
+
+/// Whether an endpoint is used, and if not, why and for how long.
+fn health(endpoint: &Endpoint, now: Nanos) -> Value {
+    let ejections = endpoint.standing.ejections();
+    match endpoint.standing.health(now) {
+        Health::In => json!({ "state": "in", "ejections": ejections }),
+        Health::Unhealthy => json!({
+            "state": "unhealthy",
+            "why": &**endpoint.finding.lock().unwrap_or_else(PoisonError::into_inner),
+            "ejections": ejections,
+        }),
+        Health::Ejected(reason, left) => json!({
+            "state": "ejected",
+            "why": label(reason).1,
+            "left_ms": u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            "ejections": ejections,
+        }),
+    }
 }
 
 pub(super) fn filters(app: &App) -> Value {

@@ -23,6 +23,7 @@ pub use check::check;
 pub use reload::{Refused, Reloaded, Swapped};
 
 use crate::{
+    checks,
     clock::Clock,
     data,
     listener::{
@@ -198,6 +199,11 @@ impl App {
     /// Fetches the data of filters again and again, for as long as the process runs.
     pub fn keep_data_fresh(&self) -> impl Future<Output = ()> + Send + use<> {
         data::keep_fresh(Arc::clone(&self.shared), self.workers.clone())
+    }
+
+    /// Checks the health of endpoints, for as long as the process runs.
+    pub fn keep_checking(&self) -> impl Future<Output = ()> + Send + use<> {
+        checks::keep_checking(Arc::clone(&self.shared), self.workers.clone())
     }
 
     /// Opens the access log's file anew.

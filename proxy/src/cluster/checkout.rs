@@ -99,9 +99,11 @@ impl LocalCluster {
     }
 
     /// Closes connections that idled too long or that the endpoint closed. If somebody waits for room, an
-    /// idle one must not take it up. Tells the budget of retries how many requests there were.
+    /// idle one must not take it up. Tells the budget of retries how many requests there were, and looks
+    /// at the health of endpoints.
     pub fn tend(&self, worker: &Worker) {
         self.shared.budget.look(worker.now(), self.shared.requests_so_far());
+        self.shared.tend_health(worker);
         for pool in self.pools() {
             pool.tend(worker, self.shared.config.idle_timeout);
         }

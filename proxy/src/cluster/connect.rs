@@ -68,6 +68,13 @@ pub enum Connected {
     H2(Io),
 }
 
+impl Connected {
+    /// A connection that belongs to no pool. The caller bounds the time.
+    pub async fn to(cluster: &Cluster, endpoint: &Endpoint) -> Result<Self, Error> {
+        connect(cluster, endpoint).await
+    }
+}
+
 /// Connects to `endpoint`. The caller bounds the time.
 pub(super) async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<Connected, Error> {
     let raw = open(&endpoint.target).await.map_err(|error| refused(&error))?;

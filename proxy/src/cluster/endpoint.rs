@@ -5,13 +5,13 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use weir_balance::Load;
+use weir_balance::{Load, Standing};
 use weir_config::checked::Address;
 
 use super::Resolved;
@@ -40,6 +40,10 @@ pub struct Endpoint {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// What the balancer knows.
     pub load: Load,
+    /// Whether it is used.
+    pub standing: Standing,
+    /// Why the last check that changed something failed; empty if it did not.
+    pub finding: Mutex<Box<str>>,
     /// Stable identity for consistent hashing.
     pub hash: u64,
     /// Exchanges answered, and attempts that failed, since the start.
@@ -63,6 +67,8 @@ impl Endpoint {
             weight: from.weight,
             labels: from.labels,
             load: Load::new(default_rtt, decay),
+            standing: Standing::default(),
+            finding: Mutex::default(),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use smallvec::SmallVec;
 use weir_balance::{Ask, Picker};
 
-use super::{Cluster, Endpoint, pool::EndpointPool, shared::algorithm};
+use super::{Cluster, Endpoint, choice::Choice, pool::EndpointPool, shared::algorithm};
 use crate::worker::{Dice, Worker};
 
 /// Labels that an endpoint must carry, sorted by name.
@@ -41,6 +41,8 @@ pub struct Picked<'a> {
     pub index: usize,
     /// The endpoint.
     pub endpoint: &'a Arc<Endpoint>,
+    /// This attempt is to tell whether the endpoint comes back.
+    pub probe: bool,
 }
 
 impl LocalCluster {
@@ -59,9 +61,12 @@ impl LocalCluster {
         hash: Option<u64>,
         tried: &[usize],
     ) -> Option<Picked<'_>> {
+        let cluster = &*self.shared;
+        if !cluster.all_in() {
+            return self.pick_with_care(worker, labels, hash, tried);
+        }
         let now = worker.recent();
         let mut dice = Dice(worker);
-        let cluster = &*self.shared;
         let index = if labels.is_empty() {
             cluster.picker.pick(&cluster.endpoints, now, &mut dice, &Ask { hash, avoid: tried })?
         } else {
@@ -70,7 +75,28 @@ impl LocalCluster {
             let ask = Ask { hash, avoid: &tried };
             subset.members[subset.picker.pick(&subset.endpoints, now, &mut dice, &ask)?]
         };
-        Some(Picked { index, endpoint: &cluster.endpoints[index] })
+        Some(Picked { index, endpoint: &cluster.endpoints[index], probe: false })
+    }
+
+    /// As [`pick`](Self::pick), where some endpoints are out.
+    #[cold]
+    fn pick_with_care(
+        &self,
+        worker: &Worker,
+        labels: &Labels,
+        hash: Option<u64>,
+        tried: &[usize],
+    ) -> Option<Picked<'_>> {
+        let cluster = &*self.shared;
+        let picked = |index: usize, probe| Picked { index, endpoint: &cluster.endpoints[index], probe };
+        if labels.is_empty() {
+            let whole = Choice { cluster, picker: &cluster.picker, endpoints: &cluster.endpoints, tried };
+            return whole.pick(worker, hash).map(|(index, probe)| picked(index, probe));
+        }
+        let subset = self.subset(labels);
+        let tried: SmallVec<[usize; 4]> = subset.positions_of(tried).collect();
+        let part = Choice { cluster, picker: &subset.picker, endpoints: &subset.endpoints, tried: &tried };
+        part.pick(worker, hash).map(|(at, probe)| picked(subset.members[at], probe))
     }
 
     /// The connections to the endpoint at `index`.

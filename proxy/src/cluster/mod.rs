@@ -3,12 +3,14 @@
 //! [`Cluster`] is what all workers share: endpoints with their load, limits. [`LocalCluster`] is one
 //! worker's side of it: its pools of connections, its subsets.
 //!
-//! Retry budgets, ejection, health checks and discovery take their places here: `endpoint.rs` holds what is
-//! known of an endpoint, `local.rs` decides which ones may be picked.
+//! `endpoint.rs` holds what is known of an endpoint, `health.rs` decides which ones are out, `local.rs` picks among
+//! the others.
 
 mod checkout;
+mod choice;
 mod connect;
 mod endpoint;
+mod health;
 mod local;
 mod multiplexed;
 mod pool;
@@ -16,6 +18,7 @@ mod shared;
 
 pub use connect::{Connected, Resolved};
 pub use endpoint::{Endpoint, Target};
+pub use health::{Told, label};
 pub use local::{Labels, LocalCluster, Picked};
 pub use multiplexed::H2Connection;
 pub use pool::{Checkout, H1Connection, Reuse};

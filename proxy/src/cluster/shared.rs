@@ -1,11 +1,16 @@
 //! [`Cluster`]: what all workers share of a group of endpoints.
 
-use std::{collections::HashMap, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    ops::Deref,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
 
-use weir_balance::{Algorithm, Budget, Limit, Picker};
+use weir_balance::{Algorithm, Budget, Ejector, Limit, Picker};
 use weir_config::checked;
 
-use super::{Endpoint, connect::Resolved, endpoint::Target};
+use super::{Endpoint, connect::Resolved, endpoint::Target, health::ejector};
 use crate::{
     telemetry::metrics::{ClusterMetrics, CodeClass, Gauge, Label, LimitHit},
     tls::ClientTls,
@@ -24,6 +29,10 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Chooses among all endpoints.
     pub picker: Picker,
+    /// How many endpoints are not used.
+    pub(super) out: AtomicU32,
+    /// Takes out those whose answers are bad.
+    pub(super) ejector: Ejector,
     /// How connections are secured.
     pub tls: Option<ClientTls>,
     /// Exchanges under way.
@@ -64,9 +73,11 @@ impl Cluster {
             _ => Arc::new(Endpoint::new(resolved, default_rtt, decay)),
         };
         let endpoints: Vec<_> = resolved.into_iter().map(one).collect();
-        Self {
+        let cluster = Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
             endpoints,
+            out: AtomicU32::new(0),
+            ejector: ejector(&config.ejection),
             tls,
             requests: Limit::new(config.limits.requests),
             pending: Limit::new(config.limits.pending),
@@ -74,7 +85,11 @@ impl Cluster {
             budget: Budget::new(config.retry.budget_percent, config.retry.budget_per_second),
             metrics,
             config,
-        }
+        };
+        // Those that go on from before may be out.
+        let known = before.map_or(&[][..], |before| &before.endpoints);
+        cluster.presume(|endpoint| known.iter().any(|other| std::ptr::eq(&**other, endpoint)));
+        cluster
     }
 
     /// Exchanges since the beginning, those under way included. Adds up what all workers counted: not for each

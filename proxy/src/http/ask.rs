@@ -162,7 +162,7 @@ async fn send(
         let avoid: &[usize] = if reuse == Reuse::Any { &tried } else { &[] };
         worker.now();
         let picked = cluster.pick(worker, &Default::default(), None, avoid).ok_or(Failure::NoEndpoint)?;
-        let mut watch = Watch::begin(worker, &cluster.shared, picked.endpoint);
+        let mut watch = Watch::begin(worker, &cluster.shared, &picked);
         let failed = match try_once(worker, cluster, &picked, reuse, question, &mut watch, &mut take).await {
             Ok(head) => return Ok(head),
             Err(failed) => failed,

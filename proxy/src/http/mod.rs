@@ -1,6 +1,7 @@
 //! HTTP: the codecs, the connections of callers, and the exchange between them and the endpoints.
 
 pub mod ask;
+pub mod check;
 pub mod downstream_h1;
 pub mod downstream_h2;
 pub mod exchange;

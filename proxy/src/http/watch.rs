@@ -6,7 +6,7 @@ use weir_balance::Ended;
 
 use crate::{
     clock::Nanos,
-    cluster::{Cluster, Endpoint},
+    cluster::{Cluster, Endpoint, Picked, Told},
     error::Failure,
     message::{Known, ResponseHead},
     telemetry::metrics::Attempted,
@@ -20,13 +20,17 @@ pub(in crate::http) struct Watch<'a> {
     worker: &'a Worker,
     begun: Nanos,
     ended: Option<Ended>,
+    /// What came is a failure, or it broke off.
+    bad: bool,
+    probe: bool,
 }
 
 impl<'a> Watch<'a> {
     /// An attempt that begins at the worker's most recent time.
-    pub(in crate::http) fn begin(worker: &'a Worker, cluster: &'a Cluster, endpoint: &'a Endpoint) -> Self {
+    pub(in crate::http) fn begin(worker: &'a Worker, cluster: &'a Cluster, picked: &Picked<'a>) -> Self {
+        let (endpoint, probe) = (&**picked.endpoint, picked.probe);
         endpoint.load.begin();
-        Self { cluster, endpoint, worker, begun: worker.recent(), ended: None }
+        Self { cluster, endpoint, worker, begun: worker.recent(), ended: None, bad: false, probe }
     }
 
     /// The head of the response is there. Answers how long it took.
@@ -37,14 +41,16 @@ impl<'a> Watch<'a> {
         } else {
             Ended::Answered { rtt: Duration::from_nanos(took) }
         });
+        self.bad = is_failure(head);
         self.cluster.metrics.duration.observe_ns(self.worker.index, took);
         took
     }
 
-    /// There will be no response, for this reason.
+    /// There will be no response, or not all of it, for this reason.
     pub(in crate::http) fn stopped(&mut self, failure: Failure) {
-        if self.ended.is_none() && is_the_endpoints(failure) {
-            self.ended = Some(Ended::Failed);
+        if is_the_endpoints(failure) {
+            self.bad = true;
+            self.ended.get_or_insert(Ended::Failed);
         }
     }
 }
@@ -64,6 +70,12 @@ impl Drop for Watch<'_> {
             self.endpoint.count(result == Attempted::Answered);
         }
         self.cluster.metrics.attempts.one(self.worker.index, result);
+        let told = match self.ended {
+            _ if self.bad => Told::Bad,
+            Some(_) => Told::Good,
+            None => Told::Nothing,
+        };
+        self.cluster.hear(self.worker, now, self.endpoint, told, self.probe);
     }
 }
 
@@ -88,6 +100,13 @@ fn is_the_endpoints(failure: Failure) -> bool {
 /// 429 (RFC 6585 4), or gRPC's RESOURCE_EXHAUSTED in a head without body.
 fn turned_away(head: &ResponseHead) -> bool {
     head.status == 429 || head.fields.get_known(Known::GrpcStatus) == Some(b"8")
+}
+
+/// Statuses from 500 on, and the gRPC statuses that mean one, in a head without body: UNKNOWN, INTERNAL, UNAVAILABLE
+/// and DATA_LOSS.
+fn is_failure(head: &ResponseHead) -> bool {
+    head.status >= 500
+        || head.fields.get_known(Known::GrpcStatus).is_some_and(|s| matches!(s, b"2" | b"13" | b"14" | b"15"))
 }
 
 fn retry_after(head: &ResponseHead) -> Duration {

@@ -27,7 +27,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    http::ask::{Question, ask},
+    cluster::{Cluster, Endpoint},
+    http::{
+        ask::{Question, ask},
+        check::check,
+    },
     snapshot::{LocalState, Shared, Snapshot},
     telemetry::{
         access_log::WorkerLog,
@@ -51,6 +55,8 @@ pub enum Command {
     Serve(Handed),
     /// Send a request of the proxy's own.
     Ask(Errand),
+    /// Ask an endpoint whether it is well.
+    Check(Checkup),
     /// Take the newest snapshot and the newest data of filters in now, even if no exchange comes.
     Refresh,
     /// Close everything and end when the last connection has.
@@ -69,6 +75,16 @@ pub struct Errand {
     pub ahead: Option<Arc<Snapshot>>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Result<weir_runtime::Answer, weir_runtime::AnswerFailure>>,
+}
+
+/// An endpoint to be checked.
+pub struct Checkup {
+    /// Its cluster, which says how.
+    pub cluster: Arc<Cluster>,
+    /// Whom to ask.
+    pub endpoint: Arc<Endpoint>,
+    /// Where the answer goes: in order, or why not.
+    pub reply: oneshot::Sender<Result<(), String>>,
 }
 
 /// A socket to accept on.
@@ -199,6 +215,13 @@ impl Desk {
                         None => state.snapshot(),
                     };
                     let _ = reply.send(ask(&state, &snapshot, question, most).await);
+                });
+            }
+            Command::Check(Checkup { cluster, endpoint, reply }) => {
+                let state = Rc::clone(&self.state);
+                spawn_local(async move {
+                    let Some(health) = &cluster.config.health else { return };
+                    let _ = reply.send(check(&state.worker, &cluster, &endpoint, health).await);
                 });
             }
             Command::Refresh => self.state.refresh(),

@@ -15,7 +15,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use weir_config::checked::{self, Config};
 
 pub use build::{BuildError, Builder, Built, Builtins, Settled};
@@ -73,8 +73,8 @@ impl std::fmt::Debug for ListenerPlan {
 pub struct Shared {
     current: ArcSwap<Snapshot>,
     generation: AtomicU64,
-    /// Told of each swap; for the one who keeps filters' data fresh.
-    pub swapped: Notify,
+    /// Told of each swap; for those who keep filters' data fresh and check endpoints.
+    pub swapped: watch::Sender<()>,
     /// All numbers.
     pub metrics: Arc<Metrics>,
 }
@@ -90,7 +90,7 @@ impl Shared {
     pub fn new(first: Arc<Snapshot>, metrics: Arc<Metrics>) -> Arc<Self> {
         tell_generations(&first);
         Arc::new(Self {
-            swapped: Notify::new(),
+            swapped: watch::Sender::new(()),
             generation: AtomicU64::new(first.generation),
             current: ArcSwap::new(first),
             metrics,
@@ -113,7 +113,7 @@ impl Shared {
         tell_generations(&next);
         self.current.store(next);
         self.generation.store(generation, Ordering::Release);
-        self.swapped.notify_one();
+        self.swapped.send_replace(());
     }
 }
 

@@ -9,16 +9,12 @@
 //! - [`Picker`] chooses among the endpoints of one list by an [`Algorithm`].
 //! - [`Limit`] counts what is under way against a bound, [`Gcra`] meters a rate.
 //! - [`Backoff`] spaces attempts, [`Budget`] bounds how many of them may be repetitions.
-//!
-//! # Where the rest of resilience belongs
-//!
-//! - *Passive health (ejection) and active health*: modules that are told each [`Ended`] or probe result, and
-//!   answer which endpoints are in. They change the list a [`Picker`] is built for; a picker itself knows of no
-//!   health, so priorities, zones and the panic threshold also are choices among lists.
-//! - *Slow start*: a weight that grows with age, hence also a matter of the list.
+//! - [`Standing`] says whether an endpoint is used, [`Ejector`] takes those out whose answers are bad. A picker itself
+//!   knows of no health: it is told which positions to skip, and only when any are out.
 
 mod backoff;
 mod budget;
+mod ejection;
 mod endpoint;
 mod gcra;
 mod limit;
@@ -29,16 +25,19 @@ mod random;
 mod ring;
 mod rotation;
 mod sampler;
+mod standing;
 mod turns;
 
 pub use backoff::{Backoff, Jitter};
 pub use budget::Budget;
+pub use ejection::{Change, Ejector, Rules, SuccessRate};
 pub use endpoint::Endpoint;
 pub use gcra::Gcra;
 pub use limit::Limit;
 pub use load::{Ended, Load};
 pub use picker::{Algorithm, Ask, Picker};
 pub use random::{Random, Wyrand};
+pub use standing::{Health, Reason, Standing};
 
 /// Nanoseconds on a monotonic clock. Its origin is any moment before the first call, the same for all workers of
 /// a process; a worker may lag behind another.

@@ -96,6 +96,21 @@ impl Picker {
             .or_else(|| self.choose(endpoints, now, random, ask.hash, |_| false))
     }
 
+    /// The position of an endpoint that is not skipped, if there is one; otherwise as [`pick`](Self::pick).
+    pub fn pick_unless<E: Endpoint>(
+        &self,
+        endpoints: &[E],
+        now: Nanos,
+        random: &mut impl Random,
+        hash: Option<u64>,
+        skip: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        if endpoints.len() != self.endpoints {
+            return None;
+        }
+        self.choose(endpoints, now, random, hash, skip)
+    }
+
     fn choose<E: Endpoint>(
         &self,
         endpoints: &[E],

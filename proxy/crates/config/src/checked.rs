@@ -17,10 +17,14 @@ pub use tls::{
 
 use crate::{Problem, Written};
 
+mod ejection;
 mod filter;
+mod health;
 mod retry;
 
+pub use ejection::{Ejection, SuccessRate};
 pub use filter::{DataSource, Filter, FilterLimits, Grants, OnFault, WasmSource};
+pub use health::{Check, Health, HealthKind, Initial};
 pub use retry::{GrpcStatus, Retry};
 
 /// A whole, consistent configuration.
@@ -210,6 +214,12 @@ pub struct Cluster {
     pub retries: u8,
     /// After which failures.
     pub retry: Retry,
+    /// Which endpoints are not used for a while.
+    pub ejection: Ejection,
+    /// With fewer endpoints in use than this (50 %), all are used; 0: never.
+    pub panic_percent: u32,
+    /// None: endpoints are not asked whether they are well.
+    pub health: Option<Health>,
     /// What it is spared.
     pub limits: ClusterLimits,
 }

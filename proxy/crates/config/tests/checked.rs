@@ -115,6 +115,10 @@ fn what_is_not_written_has_its_default() {
     );
     assert_eq!((retry.per_try_timeout, retry.buffer), (None, 65_536));
     assert_eq!((retry.budget_percent, retry.budget_per_second), (20, 10));
+    let ejection = &cluster.ejection;
+    assert_eq!((ejection.consecutive_failures, ejection.most_percent, cluster.panic_percent), (5, 10, 50));
+    assert_eq!((ejection.time.as_secs(), ejection.most_time.as_secs()), (30, 300));
+    assert_eq!(ejection.success_rate, None);
     assert_eq!((cluster.protocol, &cluster.tls), (UpstreamProtocol::Auto, &None));
     let times = [cluster.connect_timeout, cluster.idle_timeout, cluster.exchange_timeout];
     assert_eq!(times.map(|time| time.as_secs()), [1, 50, 15]);

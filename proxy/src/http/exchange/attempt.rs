@@ -171,7 +171,7 @@ impl Exchange<'_> {
         if tries.begins_anew(body) {
             self.transfer.received.bytes.set(0);
         }
-        let mut watch = Watch::begin(&self.state.worker, &cluster.shared, picked.endpoint);
+        let mut watch = Watch::begin(&self.state.worker, &cluster.shared, picked);
         self.sofar.attempts = self.sofar.attempts.saturating_add(1);
         self.sofar.endpoint = Some(Arc::clone(picked.endpoint));
         deadline.set(Some(tries.ends));

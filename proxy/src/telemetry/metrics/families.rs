@@ -7,8 +7,8 @@ use super::{
     cells::Cells,
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
-        Attempted, CodeClass, ConnectFailure, DataRead, Denied, FilterFault, Handshake, Hook, LimitHit,
-        LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+        Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Ejected, FilterFault, Handshake,
+        Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
     },
 };
 use std::sync::Arc;
@@ -113,6 +113,15 @@ scope! {
         retries_denied: Counters<Denied> = "weir_cluster_retries_denied_total",
             "Attempts that were worth repeating, and were not.";
         retried: Counters<Retried> = "weir_cluster_retried_total", "Exchanges with retries, by how the last attempt went.";
+        ejections: Counters<Ejected> = "weir_cluster_ejections_total",
+            "Endpoints that were taken out of use for their answers, or for longer.";
+        ejections_spared: Counter = "weir_cluster_ejections_spared_total",
+            "Failures for which an endpoint would have been ejected, had not as many been out as may be.";
+        returns: Counter = "weir_cluster_returns_total", "Ejected endpoints that came back.";
+        checks: Counters<Checked> = "weir_cluster_health_checks_total", "Checks of endpoints' health.";
+        endpoints_out: Gauge = "weir_cluster_endpoints_out", "Endpoints that are not used: ejected, or found unhealthy.";
+        panics: Counter = "weir_cluster_panics_total",
+            "Attempts for which all endpoints were used again, since too few were left.";
         connections: Counter = "weir_cluster_connections_total", "Connections made to endpoints.";
         connections_active: Gauge = "weir_cluster_connections_active", "Connections open to endpoints.";
         connect_failures: Counters<ConnectFailure> = "weir_cluster_connect_failures_total",

@@ -199,6 +199,28 @@ label! {
     }
 }
 
+label! {
+    /// Why an endpoint was ejected.
+    Ejected "reason" {
+        /// It failed so many times in a row.
+        Consecutive "consecutive_failures",
+        /// Far fewer of its answers were good than of the others'.
+        SuccessRate "success_rate",
+        /// The request that was to bring it back failed.
+        Probe "probe",
+    }
+}
+
+label! {
+    /// What a check of an endpoint's health came to.
+    Checked "result" {
+        /// It is well.
+        Passed "passed",
+        /// It is not, or did not answer in time.
+        Failed "failed",
+    }
+}
+
 /// Why the proxy answered an exchange itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalReply {

@@ -93,7 +93,8 @@ async fn an_endpoint_that_refuses_connections_costs_nobody_an_answer() -> Result
         let good = EchoOrigin::start("good").await?;
         let nobody = Nobody::new()?;
         let list = [endpoint(nobody.address()?), endpoint(good.address())];
-        let weir = weir(endpoints(&list, &format!("balancer = \"{balancer}\""))).await?;
+        let keys = format!("balancer = \"{balancer}\"\nejection = {{ consecutive_failures = 0 }}");
+        let weir = weir(endpoints(&list, &keys)).await?;
         load(&weir, "/", 2, 20).await?;
         assert_eq!(good.requests(), 40);
         let retries = count(&weir, "weir_cluster_retries_total{cluster=\"origin\"}").await?;

@@ -27,6 +27,7 @@ impl Checker<'_, '_> {
             );
         }
         let retry = self.retry(file, at);
+        let health = file.health.as_ref().map(|health| self.health(file, health, &at.key("health")));
         let endpoints = self.endpoints(file, at);
         let tls = file.tls.as_ref().map(|tls| self.upstream_tls(tls, &at.key("tls")));
         Some(Cluster {
@@ -43,6 +44,12 @@ impl Checker<'_, '_> {
             exchange_timeout: file.exchange_timeout.0,
             retries: file.retries,
             retry,
+            ejection: self.ejection(&file.ejection, &at.key("ejection")),
+            panic_percent: file.panic_percent,
+            health: match health {
+                None => None,
+                Some(health) => Some(health?),
+            },
             limits: ClusterLimits {
                 connections: file.limits.connections,
                 pending: file.limits.pending,

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod filter;
+mod health;
 mod identity;
 mod listener;
 mod unused;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Certificate, Duration, EndpointAddress, FilePath, List, Name, PeerPattern, Retry, ServerName, Size,
+    Certificate, Duration, Ejection, EndpointAddress, FilePath, Health, List, Name, PeerPattern, Retry,
+    ServerName, Size,
 };
 use crate::checked::UpstreamProtocol;
 
@@ -47,6 +48,12 @@ pub(crate) struct Cluster {
     #[schemars(range(min = 0, max = 10))]
     pub(crate) retries: u8,
     pub(crate) retry: Retry,
+    pub(crate) ejection: Ejection,
+    /// If fewer of the endpoints are in use than this, all are used again: the few would break under what the others
+    /// do not get. 0: never.
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) panic_percent: u32,
+    pub(crate) health: Option<Health>,
     pub(crate) limits: ClusterLimits,
 }
 
@@ -63,6 +70,9 @@ impl Default for Cluster {
             exchange_timeout: Duration::seconds(15),
             retries: 1,
             retry: Retry::default(),
+            ejection: Ejection::default(),
+            panic_percent: 50,
+            health: None,
             limits: ClusterLimits::default(),
         }
     }

@@ -7,7 +7,9 @@
 
 mod address;
 mod cluster;
+mod ejection;
 mod filter;
+mod health;
 mod identity;
 mod list;
 mod listener;
@@ -18,7 +20,9 @@ mod value;
 
 pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url};
 pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
+pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
+pub(crate) use health::Health;
 pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};

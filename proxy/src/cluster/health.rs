@@ -1,0 +1,151 @@
+//! Which endpoints of a cluster are used: what attempts tell of them is turned into ejections and returns, and these
+//! into log lines, metrics, and the one number that picks look at.
+
+use std::{
+    sync::{PoisonError, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use weir_balance::{Change, Ejector, Reason, Rules, Standing, SuccessRate};
+use weir_config::checked::{self, Initial};
+
+use super::{Cluster, Endpoint};
+use crate::{
+    clock::Nanos,
+    telemetry::metrics::{Ejected, SHARED},
+    worker::{Dice, Worker},
+};
+
+/// What an attempt told of its endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It is well.
+    Good,
+    /// It failed.
+    Bad,
+    /// Nothing: the attempt was given up on this side.
+    Nothing,
+}
+
+impl Cluster {
+    /// Whether all endpoints are used. One relaxed load, for each pick.
+    pub fn all_in(&self) -> bool {
+        self.out.load(Relaxed) == 0
+    }
+
+    /// Whether so few are used that it is better to use all.
+    pub fn panics(&self, used: usize, all: usize) -> bool {
+        (used as u64) * 100 < (all as u64) * u64::from(self.config.panic_percent)
+    }
+
+    /// An attempt at an endpoint has ended; `probe` as its pick said.
+    pub fn hear(&self, worker: &Worker, now: Nanos, endpoint: &Endpoint, told: Told, probe: bool) {
+        let standing = &endpoint.standing;
+        let change = match told {
+            Told::Good => self.ejector.succeeded(standing, probe, now),
+            Told::Bad => self.ejector.failed(standing, self.endpoints.len(), probe, now, &mut Dice(worker)),
+            Told::Nothing if probe => {
+                self.ejector.give_probe_back(standing, now);
+                None
+            }
+            Told::Nothing => None,
+        };
+        if let Some(change) = change {
+            self.changed(worker, endpoint, change);
+        }
+    }
+
+    /// Work that comes around every second: rates are compared, and numbers put right that another configuration's
+    /// exchanges may have changed.
+    pub fn tend_health(&self, worker: &Worker) {
+        if self.config.ejection.success_rate.is_some() {
+            let standings: Vec<&Standing> =
+                self.endpoints.iter().map(|endpoint| &endpoint.standing).collect();
+            for (position, change) in self.ejector.compare(&standings, worker.now(), &mut Dice(worker)) {
+                self.changed(worker, &self.endpoints[position], change);
+            }
+        }
+        self.recount();
+    }
+
+    /// What checks found of an endpoint. Says whether that is new.
+    pub fn find(&self, endpoint: &Endpoint, healthy: bool, why: &str) -> bool {
+        *endpoint.finding.lock().unwrap_or_else(PoisonError::into_inner) = why.into();
+        let new = endpoint.standing.find(healthy);
+        if new {
+            self.recount();
+        }
+        new
+    }
+
+    /// Takes endpoints for what config says before anything is known of them: those that are new, and all if they
+    /// are not checked any more.
+    pub(super) fn presume(&self, known: impl Fn(&Endpoint) -> bool) {
+        for endpoint in &self.endpoints {
+            match &self.config.health {
+                None => {
+                    endpoint.standing.find(true);
+                }
+                Some(health) if health.initial == Initial::Unhealthy && !known(endpoint) => {
+                    endpoint.standing.find(false);
+                }
+                Some(_) => {}
+            }
+        }
+        self.recount();
+    }
+
+    /// Counts anew who is out.
+    pub fn recount(&self) {
+        self.ejector.recount(self.endpoints.iter().map(|endpoint| &endpoint.standing));
+        let out = self.endpoints.iter().filter(|endpoint| endpoint.standing.is_out()).count();
+        self.out.store(u32::try_from(out).unwrap_or(u32::MAX), Relaxed);
+        self.metrics.endpoints_out.set(SHARED, out as u64);
+    }
+
+    #[cold]
+    fn changed(&self, worker: &Worker, endpoint: &Endpoint, change: Change) {
+        let (cluster, name) = (&**self.name(), &*endpoint.name);
+        match change {
+            Change::Ejected(reason, time) => {
+                let (label, why) = label(reason);
+                self.metrics.ejections.one(worker.index, label);
+                let seconds = time.as_secs_f64();
+                tracing::warn!(cluster, endpoint = name, why, seconds, "an endpoint is ejected");
+            }
+            Change::Returned => {
+                self.metrics.returns.one(worker.index);
+                tracing::info!(cluster, endpoint = name, "an endpoint is back");
+            }
+            Change::Spared => self.metrics.ejections_spared.one(worker.index),
+        }
+        if change != Change::Spared {
+            self.recount();
+        }
+    }
+}
+
+/// How an ejection is counted, and told.
+pub fn label(reason: Reason) -> (Ejected, &'static str) {
+    match reason {
+        Reason::Consecutive => (Ejected::Consecutive, "failures in a row"),
+        Reason::SuccessRate => (Ejected::SuccessRate, "far fewer good answers than the others"),
+        Reason::Probe => (Ejected::Probe, "it failed again when it was to come back"),
+    }
+}
+
+/// The rules of config.
+pub(super) fn ejector(config: &checked::Ejection) -> Ejector {
+    Ejector::new(Rules {
+        consecutive: config.consecutive_failures,
+        time: config.time,
+        most_time: config.most_time.max(Duration::from_millis(1)),
+        most_percent: config.most_percent,
+        success_rate: config.success_rate.as_ref().map(|rate| SuccessRate {
+            interval: rate.interval,
+            requests: rate.requests,
+            endpoints: rate.endpoints,
+            deviations: rate.deviations,
+        }),
+    })
+}
