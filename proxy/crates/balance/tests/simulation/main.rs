@@ -6,6 +6,7 @@
 mod engine;
 mod hashing;
 mod refusals;
+mod retry_storm;
 mod server;
 mod slow_endpoint;
 mod stuck_endpoint;
