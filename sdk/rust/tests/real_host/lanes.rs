@@ -21,7 +21,7 @@ use weir_testkit::build_guest;
 use super::Agent;
 
 /// Package and configuration. Between them they use every hook and every import.
-const FILTERS: [(&str, &str); 8] = [
+const FILTERS: [(&str, &str); 9] = [
     (
         "weir-filter-router",
         r#"{"routes":[
@@ -32,6 +32,12 @@ const FILTERS: [(&str, &str); 8] = [
         "weir-filter-jwt",
         r#"{"secret":"01234567890123456789012345678901","audience":"users",
             "facts":{"subject":"sub"},"headers":{"x-user":"sub"}}"#,
+    ),
+    (
+        "weir-filter-rbac",
+        r#"{"deny":[{"name":"no-answer","path_prefix":"/answer"}],
+            "allow":[{"name":"users","path_prefix":"/users","headers":{"authorization":{"present":true}}},
+            {"name":"known","from":"anonymous","facts":{"auth.role":{"prefix":"a"}}}]}"#,
     ),
     (
         "weir-filter-canary",

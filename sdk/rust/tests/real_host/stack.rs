@@ -101,6 +101,7 @@ fn an_idle_instance_is_small() {
         ("weir-filter-canary", json!({ "cluster": "a", "versions": [{ "label": "v1", "weight": 1 }] })),
         ("weir-filter-jwt", json!({ "secret": "0123456789abcdef0123456789abcdef" })),
         ("weir-filter-api-key", json!({})),
+        ("weir-filter-rbac", json!({ "allow": [{ "name": "a", "path_prefix": "/a" }] })),
     ] {
         let (instance, _) = program(package).instantiate(&config.to_string()).unwrap();
         let kib = instance.memory_bytes() / 1024;

@@ -6,7 +6,7 @@ use super::value::{Leaf, Rejection, leaf, written};
 use crate::nearest;
 
 /// The filters that come with the proxy, as in `wasm = "builtin:NAME"`.
-pub const BUILTIN_FILTERS: [&str; 5] = ["router", "jwt", "api-key", "canary", "circuit-breaker"];
+pub const BUILTIN_FILTERS: [&str; 6] = ["router", "jwt", "api-key", "rbac", "canary", "circuit-breaker"];
 
 leaf!(Name, FilePath, LogTarget, Wasm, Sha256, WorkerCount);
 
@@ -80,7 +80,7 @@ pub(crate) enum Wasm {
 impl Leaf for Wasm {
     const FORMAT: &'static str = "filter-source";
     const MEANING: &'static str = "`\"builtin:NAME\"` for a filter that comes with Weir (`router`, `jwt`, \
-        `api-key`, `canary`, `circuit-breaker`), or the path of a WebAssembly file.";
+        `api-key`, `rbac`, `canary`, `circuit-breaker`), or the path of a WebAssembly file.";
 
     fn parse(text: &str) -> Result<Wasm, Rejection> {
         if let Some(name) = text.strip_prefix("builtin:") {
