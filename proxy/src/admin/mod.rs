@@ -87,6 +87,7 @@ enum Call {
     Config,
     Clusters,
     Filters,
+    Identities,
     Metrics,
     Reload,
     Drain,
@@ -102,6 +103,7 @@ impl Call {
             "/config" => Self::Config,
             "/clusters" => Self::Clusters,
             "/filters" => Self::Filters,
+            "/identities" => Self::Identities,
             "/metrics" => Self::Metrics,
             "/reload" => Self::Reload,
             "/drain" => Self::Drain,
@@ -164,6 +166,7 @@ async fn carry_out(app: Arc<App>, call: Call) -> Reply {
         Call::Config => aside(move || json_reply(StatusCode::OK, &app.standing())).await,
         Call::Clusters => json_reply(StatusCode::OK, &views::clusters(&app)),
         Call::Filters => json_reply(StatusCode::OK, &views::filters(&app)),
+        Call::Identities => json_reply(StatusCode::OK, &views::identities(&app)),
         Call::Metrics => text(metrics::CONTENT_TYPE, views::metrics(&app)),
         Call::Reload => reply_of(aside(move || app.reload()).await),
         Call::Swap(name) => match aside(move || app.swap_filter(&name).ok_or(())).await {

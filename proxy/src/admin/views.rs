@@ -4,12 +4,14 @@ use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use serde_json::{Value, json};
 use weir_balance::Health;
+use weir_config::checked::{self, IdentitySource};
 use weir_runtime::Lane;
 
 use crate::{
     app::App,
     clock::Nanos,
     cluster::{Cluster, Endpoint, label},
+    identity::{Identity, svid::unix_now},
     snapshot::snapshots_alive,
     telemetry::metrics::{Custom, FilterFault, Hook, Label, Remembered, SHARED},
 };
@@ -103,6 +105,27 @@ pub(super) fn filters(app: &App) -> Value {
             })
         })
         .collect()
+}
+
+/// Nothing of a key.
+pub(super) fn identities(app: &App) -> Value {
+    let snapshot = app.shared.snapshot();
+    let one = |(spec, identity): (&checked::Identity, &Arc<Identity>)| {
+        let svid = identity.current();
+        json!({
+            "name": &**identity.name(),
+            "source": match &spec.source {
+                IdentitySource::Files { certificate, .. } => certificate.cert.display().to_string(),
+                IdentitySource::WorkloadApi(socket) => format!("unix:{}", socket.display()),
+            },
+            "id": svid.as_ref().map(|svid| svid.id().as_str().to_owned()),
+            "expires_in_seconds": svid.as_ref().map(|svid| svid.expires_in(unix_now())),
+            "trust_domains": svid.as_ref().map(|svid| svid.trust_domains().map(str::to_owned).collect::<Vec<_>>()),
+            "svids": identity.renewals(),
+            "trouble": identity.trouble(),
+        })
+    };
+    snapshot.config.identities.iter().zip(&snapshot.identities).map(one).collect()
 }
 
 /// Numbers by the values of their label; those that are not 0.

@@ -1,6 +1,7 @@
 //! The process: workers, the control side beside them, and how both begin and end.
 
 mod check;
+mod identities;
 mod listening;
 mod reload;
 
@@ -204,6 +205,11 @@ impl App {
     /// Checks the health of endpoints, for as long as the process runs.
     pub fn keep_checking(&self) -> impl Future<Output = ()> + Send + use<> {
         checks::keep_checking(Arc::clone(&self.shared), self.workers.clone())
+    }
+
+    /// Listens to the agents that identities come from, for as long as the process runs.
+    pub fn keep_identities_fresh(&self) -> impl Future<Output = ()> + Send + use<> {
+        identities::keep_fresh(Arc::clone(&self.shared))
     }
 
     /// Opens the access log's file anew.

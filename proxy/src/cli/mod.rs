@@ -3,6 +3,7 @@
 //! A command ends with 0 if all is well, with 1 if what it was given is not, and with 2 if it was called wrongly.
 //! What went wrong goes to standard error.
 
+mod certs;
 mod check;
 mod compile;
 mod inspect;
@@ -50,6 +51,11 @@ enum Command {
         #[command(subcommand)]
         command: FilterCommand,
     },
+    /// Makes an authority for development, and SVIDs from it.
+    Certs {
+        #[command(subcommand)]
+        command: certs::Certs,
+    },
     /// Compiles the filter on standard input: what a running proxy calls.
     #[command(name = app::COMPILE, hide = true)]
     CompileFilter {
@@ -89,6 +95,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Check { config } => check::check(&config),
         Command::Schema => print(&(serde_json::to_string_pretty(&weir_config::schema())? + "\n")),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
+        Command::Certs { command } => certs::certs(&command),
         Command::CompileFilter { folder, instances } => compile::compile(&folder, instances),
         Command::Version => print(&format!(
             "weir {}\nweir:policy {}\n",

@@ -83,6 +83,7 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
     let admin = admin.map(|admin| admin.serve(app)).transpose().context("admin")?;
     tokio::spawn(app.keep_data_fresh());
     tokio::spawn(app.keep_checking());
+    tokio::spawn(app.keep_identities_fresh());
     let mut watch = Watch::new(app.path().to_owned());
     watch.cover(app.seen());
     if let Some(file) = announce {

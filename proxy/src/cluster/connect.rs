@@ -87,12 +87,13 @@ pub(super) async fn connect(cluster: &Cluster, endpoint: &Endpoint) -> Result<Co
     let Some(name) = name else {
         return Err(Error::new(Failure::UpstreamTls, "no server_name for a Unix socket"));
     };
-    let stream = match secured(cluster, tls, name.clone(), raw).await? {
+    // Boxed: whoever waits for a connection need not carry a handshake.
+    let stream = match Box::pin(secured(cluster, tls, name.clone(), raw)).await? {
         Ok(stream) => stream,
         // A session of somebody who has another certificate by now: the next handshake is a full one.
         Err(_) => {
             let raw = open(&endpoint.target).await.map_err(|error| refused(&error))?;
-            secured(cluster, tls, name, raw).await?.map_err(|stale| counted(cluster, &stale))?
+            Box::pin(secured(cluster, tls, name, raw)).await?.map_err(|stale| counted(cluster, &stale))?
         }
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -111,7 +112,8 @@ async fn secured(
     raw: Raw,
 ) -> Result<Result<TlsStream<Raw>, Refused>, Error> {
     if tls.config().is_none() {
-        tls.arrival().await;
+        // Long before the caller's patience ends, so that the reason is told and another endpoint can be tried.
+        let _ = tokio::time::timeout(cluster.config.connect_timeout / 2, tls.arrival()).await;
     }
     let Some(config) = tls.config() else {
         return Err(counted(cluster, &Refused::of(PeerRefusal::NoIdentity)));

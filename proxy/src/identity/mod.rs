@@ -5,6 +5,7 @@
 //! and asks it at each handshake; nothing is built anew for a renewal.
 
 pub mod svid;
+pub mod workload_api;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

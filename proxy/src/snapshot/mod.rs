@@ -73,7 +73,7 @@ impl std::fmt::Debug for ListenerPlan {
 pub struct Shared {
     current: ArcSwap<Snapshot>,
     generation: AtomicU64,
-    /// Told of each swap; for those who keep filters' data fresh and check endpoints.
+    /// Told of each swap; for those who keep filters' data fresh, check endpoints and listen to agents.
     pub swapped: watch::Sender<()>,
     /// All numbers.
     pub metrics: Arc<Metrics>,

@@ -42,6 +42,15 @@ use findings::Findings;
 /// Bytes of the longest file that is read: far above ten thousand routes, far below what hurts.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// Reads a length of time as the file writes it: `"250ms"`, `"24h"`.
+///
+/// # Errors
+/// Why it is none, and how one is written.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let read = <file::Duration as file::Leaf>::parse(text);
+    read.map(|duration| duration.0).map_err(|rejection| format!("{} ({})", rejection.reason, rejection.help))
+}
+
 /// Reads and checks a configuration file. Relative paths in it are relative to its folder.
 ///
 /// # Errors

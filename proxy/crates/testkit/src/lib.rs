@@ -4,6 +4,7 @@
 //! ([`WeirProcess`]), origins and clients speak bytes, and no code is shared by both sides of a check.
 //! Every wait is bounded ([`within`]), every port is given by the system, every task ends with its owner.
 
+mod agent;
 mod ca;
 mod deadline;
 mod echo;
@@ -21,6 +22,7 @@ mod stream;
 mod tasks;
 mod wire;
 
+pub use agent::Agent;
 pub use ca::{Ca, Leaf, SvidPlan};
 pub use deadline::{PATIENCE, eventually, within};
 pub use echo::{EchoOptions, EchoOrigin, EchoProtocol};

@@ -1,7 +1,9 @@
 //! Weir among workloads: identities, mTLS in both directions, and their renewal.
 
+mod agent;
 mod callers;
 mod endpoints;
+mod example;
 mod rotation;
 
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use weir_testkit::{Launch, Output, Signal};
 
 use crate::stage::WEIR;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/request-path.md",
     "examples/demo/README.md",
     "examples/hello-filter/README.md",
+    "examples/mtls-pair/README.md",
     "benches/README.md",
 ];
 
@@ -97,10 +98,30 @@ async fn type_weir(arguments: &[&str]) -> Result<()> {
             let file = stand_in(folder.path(), file)?.display().to_string();
             return succeeds(&["filter", "inspect", &file]).await;
         }
+        ["certs", ..] => return type_certs(folder.path(), arguments).await,
         ["filter", "inspect", _] | ["schema" | "version"] => {}
         _ => bail!("no test knows this command"),
     }
     succeeds(arguments).await
+}
+
+/// Folders that documents name become some of the test's; what one command needs, the one before makes.
+async fn type_certs(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let inside = |arguments: &[&str]| -> Vec<String> {
+        let mut folders = false;
+        let one = |argument: &&str| {
+            let is_folder = std::mem::replace(&mut folders, ["--ca", "--out"].contains(argument));
+            if is_folder { folder.join(argument).display().to_string() } else { (*argument).to_owned() }
+        };
+        arguments.iter().map(one).collect()
+    };
+    if let Some(at) = arguments.iter().position(|argument| *argument == "--ca") {
+        let id = arguments.iter().find_map(|argument| argument.strip_prefix("spiffe://"));
+        let domain = id.and_then(|id| id.split('/').next()).context("--id")?;
+        let made = inside(&["certs", "ca", "--trust-domain", domain, "--out", arguments[at + 1]]);
+        succeeds(&made.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    }
+    succeeds(&inside(arguments).iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
 async fn succeeds(arguments: &[&str]) -> Result<()> {

@@ -4,6 +4,7 @@ mod access_log;
 mod admin;
 mod broken;
 mod certificates;
+mod certs;
 mod cli;
 mod documents;
 mod ending;
