@@ -69,6 +69,8 @@ pub enum Failure {
     DownstreamAborted,
     /// The caller did not take the response in time.
     WriteTimeout,
+    /// Nothing moved through a tunnel or a TCP connection for too long.
+    TunnelIdle,
 }
 
 /// The row of one failure.
@@ -86,7 +88,7 @@ pub struct Consequence {
 
 impl Failure {
     /// All of them, for metrics and documents.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::TargetTooLong,
@@ -117,6 +119,7 @@ impl Failure {
         Self::FilterAskedTooOften,
         Self::DownstreamAborted,
         Self::WriteTimeout,
+        Self::TunnelIdle,
     ];
 
     /// What follows from it.
@@ -154,6 +157,7 @@ impl Failure {
             Self::FilterAskedTooOften => (500, "proxy_internal_error", "filter_asked_too_often", false),
             Self::DownstreamAborted => (0, "proxy_internal_error", "downstream_aborted", false),
             Self::WriteTimeout => (0, "proxy_internal_error", "write_timeout", false),
+            Self::TunnelIdle => (0, "connection_timeout", "tunnel_idle", false),
         };
         Consequence { status, proxy_status, reason, retry }
     }

@@ -17,7 +17,14 @@ use crate::{
 };
 
 pub(super) fn listeners(app: &App) -> Value {
-    app.listeners().iter().map(|(name, address)| json!({ "name": &**name, "address": address })).collect()
+    let snapshot = app.shared.snapshot();
+    let one = |(name, address): &(_, _)| {
+        let plan = snapshot.listeners.iter().find(|plan| plan.config.name == *name);
+        let open = plan.map(|plan| plan.metrics.connections_active.sum());
+        let protocol = plan.map(|plan| plan.config.protocol.name());
+        json!({ "name": &**name, "address": address, "protocol": protocol, "connections": open })
+    };
+    app.listeners().iter().map(one).collect()
 }
 
 pub(super) fn clusters(app: &App) -> Value {

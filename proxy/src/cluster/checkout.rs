@@ -3,8 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use weir_config::checked::UpstreamProtocol;
+
 use super::{
-    Checkout, Cluster, H1Connection, LocalCluster, Picked, Reuse,
+    Checkout, Cluster, H1Connection, LocalCluster, Picked, Purpose, Reuse,
     pool::{EndpointPool, Room},
     shared::{Bound, Permit},
 };
@@ -28,7 +30,7 @@ impl LocalCluster {
         let pool = self.pool(picked.index);
         // Who comes later does not overtake those who wait.
         let free = pool.waiting.get() == 0 || pool.may_share(&self.shared);
-        if free { pool.take(reuse) } else { None }
+        if free && reuse != Reuse::Own { pool.take(reuse) } else { None }
     }
 
     /// A connection to the picked endpoint: a kept one if `reuse` allows and there is one, else a new one,
@@ -43,6 +45,9 @@ impl LocalCluster {
     ) -> Result<Checkout, Error> {
         if let Some(kept) = self.kept(picked, reuse) {
             return Ok(kept);
+        }
+        if reuse == Reuse::Own && self.shared.config.protocol != UpstreamProtocol::H2 {
+            return self.dial(worker, picked, Purpose::Own).await.map(Checkout::H1);
         }
         let pool = self.pool(picked.index);
         let shares = pool.may_share(&self.shared);
@@ -75,12 +80,42 @@ impl LocalCluster {
         };
         drop(queue);
         let opened = pool.open(worker, &self.shared, picked.endpoint, permit).await;
-        let metrics = &self.shared.metrics;
-        match &opened {
-            Ok(_) => metrics.connections.one(worker.index),
-            Err(error) => metrics.connect_failures.one(worker.index, label(error.failure)),
-        }
+        self.count_opened(worker, opened.as_ref().err());
         opened
+    }
+
+    /// A new connection to the picked endpoint for one use, within the cluster's limits and its time to connect.
+    pub async fn dial(
+        &self,
+        worker: &Worker,
+        picked: &Picked<'_>,
+        purpose: Purpose,
+    ) -> Result<H1Connection, Error> {
+        let pool = self.pool(picked.index);
+        let mut queue = Queue { cluster: self, pool, worker, place: None };
+        let permit = loop {
+            let shared = Arc::clone(&self.shared);
+            if let Some(permit) = Permit::acquire(shared, Bound::Connections, worker.index) {
+                break permit;
+            }
+            match self.make_room() {
+                Some(Room::Now) => {}
+                Some(Room::Soon(closing)) => drop(tokio::time::timeout(GOODBYE, closing.done()).await),
+                None => queue.wait().await?,
+            }
+        };
+        drop(queue);
+        let opened = EndpointPool::open_own(worker, &self.shared, picked.endpoint, permit, purpose).await;
+        self.count_opened(worker, opened.as_ref().err());
+        opened
+    }
+
+    fn count_opened(&self, worker: &Worker, failed: Option<&Error>) {
+        let metrics = &self.shared.metrics;
+        match failed {
+            None => metrics.connections.one(worker.index),
+            Some(error) => metrics.connect_failures.one(worker.index, label(error.failure)),
+        }
     }
 
     /// Takes back a connection that can serve another exchange.

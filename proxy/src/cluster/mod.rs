@@ -16,7 +16,7 @@ mod multiplexed;
 mod pool;
 mod shared;
 
-pub use connect::{Connected, Resolved};
+pub use connect::{Connected, Purpose, Resolved};
 pub use endpoint::{Endpoint, Target};
 pub use health::{Told, label};
 pub use local::{Labels, LocalCluster, Picked};

@@ -14,6 +14,10 @@ use crate::{
     worker::Worker,
 };
 
+/// How often, and in which steps, a new connection's settings are waited for.
+const SETTINGS_LOOKS: u32 = 500;
+const SETTINGS_PAUSE: Duration = Duration::from_millis(2);
+
 /// One exchange's use of an HTTP/2 connection.
 #[derive(Debug)]
 pub struct H2Connection {
@@ -81,6 +85,21 @@ impl H2Connection {
             }
             Some(_) => {}
         }
+    }
+
+    /// Whether the endpoint takes extended CONNECT (RFC 8441 3). It says so in the first thing it sends, which for a
+    /// new connection may still be under way.
+    pub async fn takes_tunnels(&self) -> bool {
+        for _ in 0..SETTINGS_LOOKS {
+            if self.send.is_extended_connect_protocol_enabled() {
+                return true;
+            }
+            if self.shared.heard.get() > 0 {
+                break;
+            }
+            tokio::time::sleep(SETTINGS_PAUSE).await;
+        }
+        self.send.is_extended_connect_protocol_enabled()
     }
 
     /// The connection is not to be used again.

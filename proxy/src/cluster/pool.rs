@@ -16,7 +16,7 @@ use weir_config::checked::UpstreamProtocol;
 
 use super::{
     Cluster,
-    connect::{Connected, connect},
+    connect::{Connected, Purpose, connect},
     endpoint::Endpoint,
     multiplexed::{Closing, H2Connection, Multiplexed},
     shared::Permit,
@@ -78,6 +78,9 @@ pub enum Reuse {
     Shared,
     /// None.
     Never,
+    /// None, and the new one is nobody else's afterwards: HTTP/1.1 unless the cluster is for HTTP/2 alone, whose
+    /// connections are shared nevertheless.
+    Own,
 }
 
 impl Reuse {
@@ -86,6 +89,7 @@ impl Reuse {
         match self {
             Self::Any => Self::Shared,
             Self::Shared | Self::Never => Self::Never,
+            Self::Own => Self::Own,
         }
     }
 }
@@ -157,7 +161,7 @@ impl EndpointPool {
     ) -> Result<Checkout, Error> {
         let timeout = cluster.config.connect_timeout;
         let opening = async {
-            match connect(cluster, endpoint).await? {
+            match connect(cluster, endpoint, Purpose::Pool).await? {
                 Connected::H1(io) => {
                     self.speaks_h1.set(true);
                     let idle_since = worker.now();
@@ -180,6 +184,21 @@ impl EndpointPool {
             *self.failed.borrow_mut() = Some((self.opened.get(), error.clone()));
         }
         opened
+    }
+
+    /// A new connection that does not come back here.
+    pub(super) async fn open_own(
+        worker: &Worker,
+        cluster: &Cluster,
+        endpoint: &Endpoint,
+        permit: Permit<Arc<Cluster>>,
+        purpose: Purpose,
+    ) -> Result<H1Connection, Error> {
+        let opened =
+            tokio::time::timeout(cluster.config.connect_timeout, connect(cluster, endpoint, purpose));
+        let (Connected::H1(io) | Connected::H2(io)) =
+            opened.await.unwrap_or_else(|_| Err(Failure::ConnectTimeout.into()))?;
+        Ok(H1Connection { io, served: 0, idle_since: worker.now(), _permit: permit })
     }
 
     /// How many connections were opened so far, or were not.

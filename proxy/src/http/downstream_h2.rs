@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
-use weir_config::checked::ListenerLimits;
+use weir_config::checked::Listener;
 
 use super::{
     exchange::{self, Ending},
@@ -20,13 +20,14 @@ use super::{
     opening::in_time,
     refused,
     reply::Reply,
+    websocket,
 };
 use crate::{
     error::{Error, Failure},
-    message::{ConnectionInfo, Known, Method, RequestHead, Scheme, Version},
+    message::{ConnectionInfo, Known, Method, RequestHead, Scheme, Version, legal_name},
     snapshot::{LocalListener, LocalState},
     stream::{Deadline, Prefixed},
-    worker::{Signal, Waiter},
+    worker::{Signal, Waiter, Worker},
 };
 
 /// How many more streams a caller may reset than it lets finish, before it is taken for an attack
@@ -58,7 +59,7 @@ pub async fn serve(
     closing: &mut Waiter,
 ) {
     let limits = &listener.plan.config.limits;
-    let handshake = settings(limits).handshake(transport);
+    let handshake = settings(&listener.plan.config).handshake(transport);
     let Ok(Ok(mut h2)) = in_time(handshake, limits.head_timeout, closing).await else { return };
     let streams = Rc::new(Streams::default());
     let broken = Signal::default();
@@ -98,7 +99,8 @@ pub async fn serve(
     let _ = tokio::time::timeout(FAREWELL, poll_fn(|cx| h2.poll_closed(cx))).await;
 }
 
-fn settings(limits: &ListenerLimits) -> h2::server::Builder {
+fn settings(config: &Listener) -> h2::server::Builder {
+    let limits = &config.limits;
     const PENDING_RESETS: usize = RESETS as usize;
     let mut settings = h2::server::Builder::new();
     settings
@@ -111,6 +113,9 @@ fn settings(limits: &ListenerLimits) -> h2::server::Builder {
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(Some(1024))
         .max_send_buffer_size(256 * 1024);
+    if !config.upgrades.is_empty() {
+        settings.enable_connect_protocol();
+    }
     settings
 }
 
@@ -199,7 +204,10 @@ impl Stream {
         let state = &self.state;
         let mut heads = state.take_heads();
         let (parts, stream) = request.into_parts();
-        if !fill(&mut heads.request.head, &parts) {
+        let filled = fill(&mut heads.request.head, &parts) && {
+            extend(&mut heads.request.head, &parts, &state.worker)
+        };
+        if !filled {
             // RFC 9113 8.1.1: a malformed request is a stream error.
             respond.send_reset(h2::Reason::PROTOCOL_ERROR);
             state.give_heads(heads);
@@ -215,8 +223,11 @@ impl Stream {
         let snapshot = state.snapshot();
         let listener = snapshot.listener(&self.connection.listener).unwrap_or(&self.listener);
         let listener = Rc::clone(listener);
-        let mut body = Incoming::h2(stream);
-        let mut reply = Reply::h2(respond);
+        // What comes on a tunnel's stream is no body.
+        let (mut body, mut reply) = match parts.method {
+            http::Method::CONNECT => (Incoming::held(Vec::new(), None), Reply::h2_tunnel(respond, stream)),
+            _ => (Incoming::h2(stream), Reply::h2(respond)),
+        };
         let mut deadline = Deadline::new();
         let connection = &self.connection;
         let exchange =
@@ -241,7 +252,9 @@ fn fill(head: &mut RequestHead, parts: &http::request::Parts) -> bool {
     head.method = method;
     head.scheme = parts.uri.scheme_str().and_then(|scheme| Scheme::parse(scheme.as_bytes()));
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-    if head.method != Method::Connect && !head.set_path_and_query(path.as_bytes()) {
+    let plain_connect =
+        head.method == Method::Connect && parts.extensions.get::<h2::ext::Protocol>().is_none();
+    if !plain_connect && !head.set_path_and_query(path.as_bytes()) {
         return false;
     }
     if !push_map(&mut head.fields, &parts.headers) {
@@ -265,6 +278,21 @@ fn fill(head: &mut RequestHead, parts: &http::request::Parts) -> bool {
     head.fields.strip_hop_by_hop(false);
     head.fields.remove_known(Known::Expect);
     legal
+}
+
+/// Extended CONNECT (RFC 8441 4) in the form that the exchange knows: as HTTP/1.1 asks for an upgrade. False: it is
+/// malformed.
+fn extend(head: &mut RequestHead, parts: &http::request::Parts, worker: &Worker) -> bool {
+    if head.method == Method::Connect && head.content_length().is_some() {
+        return false;
+    }
+    let Some(protocol) = parts.extensions.get::<h2::ext::Protocol>() else { return true };
+    head.method = Method::Get;
+    let protocol = protocol.as_str().as_bytes();
+    if protocol.eq_ignore_ascii_case(websocket::NAME) {
+        head.fields.set(websocket::KEY, &websocket::key(worker.random(), worker.random()));
+    }
+    legal_name(protocol) && head.fields.push_known(Known::Upgrade, protocol)
 }
 
 fn join_cookies(head: &mut RequestHead) {

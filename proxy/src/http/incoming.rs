@@ -246,6 +246,14 @@ impl<'a> Incoming<'a> {
         }
     }
 
+    /// The connection behind it, and what was read of that beyond this message. HTTP/1.1 only.
+    pub fn connection(&mut self) -> Option<(&'a Io, &mut Buffer)> {
+        match self {
+            Self::H1(h1) | Self::Held(Held { from: Some(h1), .. }) => Some((h1.io, h1.buffer)),
+            Self::H2(_) | Self::Held(_) | Self::Copied(_) => None,
+        }
+    }
+
     /// After the body is over: ready when the peer has left. Bytes of a next request are kept.
     pub fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let h1 = match self {

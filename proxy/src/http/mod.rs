@@ -20,3 +20,4 @@ pub mod syntax;
 pub mod target;
 mod upstream;
 mod watch;
+mod websocket;

@@ -38,6 +38,8 @@ pub struct Reply<'a> {
     channel: Channel,
     body: Outgoing<'a>,
     begun: bool,
+    /// What the caller sends on an HTTP/2 stream that is to become a tunnel: no body.
+    tunnel: Option<h2::RecvStream>,
     /// After this response the connection is not used again. HTTP/1.1 only.
     pub close: bool,
 }
@@ -51,12 +53,52 @@ enum Channel {
 impl<'a> Reply<'a> {
     /// On an HTTP/1.1 connection, to a request of `version`.
     pub fn h1(sink: H1Outgoing<'a>, version: Version, close: bool) -> Self {
-        Self { channel: Channel::H1 { version }, body: Outgoing::H1(sink), begun: false, close }
+        let channel = Channel::H1 { version };
+        Self { channel, body: Outgoing::H1(sink), begun: false, tunnel: None, close }
     }
 
     /// On an HTTP/2 stream.
     pub fn h2(respond: SendResponse<Bytes>) -> Self {
-        Self { channel: Channel::H2(respond), body: Outgoing::Ended, begun: false, close: false }
+        let channel = Channel::H2(respond);
+        Self { channel, body: Outgoing::Ended, begun: false, tunnel: None, close: false }
+    }
+
+    /// On an HTTP/2 stream that wants to become a tunnel, which `stream` is the caller's side of.
+    pub fn h2_tunnel(respond: SendResponse<Bytes>, stream: h2::RecvStream) -> Self {
+        Self { tunnel: Some(stream), ..Self::h2(respond) }
+    }
+
+    /// Whether the caller speaks HTTP/2.
+    pub fn is_h2(&self) -> bool {
+        matches!(self.channel, Channel::H2(_))
+    }
+
+    /// The caller's side of a tunnel that is an HTTP/2 stream.
+    pub fn take_tunnel(&mut self) -> Option<h2::RecvStream> {
+        self.tunnel.take()
+    }
+
+    /// Sends the head that makes this a tunnel, or for HTTP/1.1 keeps it for the first write. What follows
+    /// through [`body`](Self::body) is what the tunnel carries.
+    pub fn switch(&mut self, head: &ResponseHead) -> Result<(), SendError> {
+        self.begun = true;
+        self.close = true;
+        match (&mut self.channel, &mut self.body) {
+            (Channel::H1 { .. }, Outgoing::H1(sink)) => {
+                let switches = head.status == 101;
+                let connection = if switches { Connection::Upgrade } else { Connection::Implied };
+                write_response(&mut sink.out, head, Framing::None, connection);
+                sink.begin_body(Framing::UntilClose);
+                Ok(())
+            }
+            (Channel::H2(respond), body) => {
+                let response = h2_head(head, Length::Unknown);
+                let stream = respond.send_response(response, false).map_err(SendError::H2)?;
+                *body = Outgoing::H2(H2Outgoing::new(stream));
+                Ok(())
+            }
+            (Channel::H1 { .. }, _) => Err(SendError::Length),
+        }
     }
 
     /// Whether a head went out: then nothing can be answered any more.

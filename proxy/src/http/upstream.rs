@@ -52,6 +52,8 @@ pub(super) struct H1Source<'a> {
     method: Method,
     /// Something was heard on the connection since the request was sent.
     heard: bool,
+    /// The request asks for another protocol.
+    upgrade: bool,
 }
 
 /// What a response's head says about its body and its connection.
@@ -119,8 +121,19 @@ impl<'a> Sent<'a> {
             limits,
             method: head.method.clone(),
             heard: false,
+            upgrade: false,
         };
         Self { sink: Outgoing::H1(sink), source: HeadSource::H1(source) }
+    }
+
+    /// Writes the head of an HTTP/1.1 request again, so that it asks for another protocol. It has no body.
+    pub(super) fn ask_for_upgrade(&mut self, head: &RequestHead) {
+        if let (Outgoing::H1(sink), HeadSource::H1(source)) = (&mut self.sink, &mut self.source) {
+            sink.out.clear();
+            write_request(&mut sink.out, head, Framing::None, Connection::Upgrade);
+            sink.begin_body(Framing::None);
+            source.upgrade = true;
+        }
     }
 
     /// Opens a stream with the request's head. After an error nothing was sent.
@@ -133,6 +146,18 @@ impl<'a> Sent<'a> {
         let (response, stream) = send.send_request(request, ends)?;
         let sink = if ends { Outgoing::Ended } else { Outgoing::H2(H2Outgoing::new(stream)) };
         Ok(Self { sink, source: HeadSource::H2(response) })
+    }
+
+    /// Opens a stream that is to become a tunnel, and gives its way out. After an error nothing was sent.
+    pub(super) async fn h2_tunnel(
+        connection: &H2Connection,
+        request: http::Request<()>,
+    ) -> Result<(Self, H2Outgoing), h2::Error> {
+        let mut send = connection.send.clone().ready().await?;
+        let (response, stream) = send.send_request(request, false)?;
+        // Nothing follows the head until the endpoint has agreed.
+        let sent = Self { sink: Outgoing::Ended, source: HeadSource::H2(response) };
+        Ok((sent, H2Outgoing::new(stream)))
     }
 }
 
@@ -250,7 +275,7 @@ impl H1Source<'_> {
             };
             if let Some(parsed) = parsed {
                 self.buffer.consume(parsed.head_len);
-                if parsed.tunnel {
+                if parsed.tunnel && !self.upgrade {
                     // Nobody asked for a switch of protocols.
                     return Poll::Ready(Err(HeadError::Bad(BadResponse::Status)));
                 }

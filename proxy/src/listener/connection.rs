@@ -1,10 +1,16 @@
-//! One connection, from `accept` to its end: TLS if the listener has it, then the HTTP it speaks.
+//! One connection, from `accept` to its end: the introduction by another proxy, TLS, then the HTTP it speaks or the
+//! endpoint it goes to.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use tokio_rustls::TlsAcceptor;
+use weir_config::checked::{ClusterId, ListenerProtocol, ProxyProtocolMode};
 
-use super::accept::Accepted;
+use super::{
+    accept::Accepted,
+    detect::{Spoken, spoken},
+    introduction::{Introduced, introduced},
+};
 use crate::{
     http::{
         downstream_h1, downstream_h2,
@@ -13,7 +19,8 @@ use crate::{
     message::{ConnectionInfo, Scheme},
     snapshot::{LocalListener, LocalState},
     stream::{Buffer, Deadline, Io, Prefixed, Raw, Transport},
-    telemetry::metrics::{Handshake, PeerRefusal},
+    tcp::{self, Caller},
+    telemetry::metrics::{Handshake, PeerRefusal, Refusal},
     tls::{Refused, server::failed_handshake},
     worker::Waiter,
 };
@@ -25,10 +32,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// A connection of which it is known what it speaks.
+/// A connection of which it is known what it speaks, or where it goes.
 enum Opened {
     H1(Arc<ConnectionInfo>, Io, Buffer),
     H2(Arc<ConnectionInfo>, Prefixed),
+    Tcp(Box<Caller>, ClusterId),
 }
 
 /// Serves a connection until it ends.
@@ -46,6 +54,10 @@ pub(super) async fn serve(
         Some(Opened::H2(connection, transport)) => {
             Box::pin(downstream_h2::serve(state, &connection, transport, listener, &mut closing)).await;
         }
+        Some(Opened::Tcp(caller, cluster)) => {
+            // Boxed: what an idle HTTP connection need not have room for.
+            Box::pin(tcp::serve(state, &listener, *caller, cluster)).await;
+        }
         None => {}
     }
 }
@@ -57,27 +69,98 @@ async fn open(
     accepted: Accepted,
     closing: &mut Waiter,
 ) -> Option<Opened> {
-    let (raw, peer) = match accepted {
+    let (mut raw, mut peer) = match accepted {
         Accepted::Tcp(tcp, peer) => (Raw::Tcp(tcp), Some(peer)),
         Accepted::Unix(unix) => (Raw::Unix(unix), None),
     };
-    let Some(tls) = listener.plan.tls.as_ref() else {
-        return plain(state, listener, raw, peer, closing).await;
+    let config = &listener.plan.config;
+    let mut destination = None;
+    if let Some(spec) = &config.proxy_protocol {
+        let waits = spec.mode == ProxyProtocolMode::Require || config.protocol == ListenerProtocol::Http;
+        // A server that speaks first must not wait for a header that may not come.
+        let patience = if waits { config.limits.head_timeout } else { config.limits.detect_timeout };
+        let introduction = Box::pin(introduced(&mut raw, peer.map(|peer| peer.ip()), spec, patience));
+        match in_time(introduction, patience * 2, closing).await {
+            Ok(Introduced::For(addresses)) => {
+                (peer, destination) = (Some(addresses.source), Some(addresses.destination));
+            }
+            Ok(Introduced::ForItself) => {}
+            Ok(Introduced::Refused) | Err(_) => return refused(state, listener, Refusal::Introduction),
+        }
+    }
+    let tls = listener.plan.tls.is_some();
+    let permissive = listener.plan.tls.as_ref().is_some_and(|tls| tls.takes_plain());
+    let mut connection = ConnectionInfo::plain(Arc::clone(&config.name), peer);
+    connection.destination = destination;
+    match config.protocol {
+        ListenerProtocol::Http if permissive => match peeked(listener, raw, closing).await? {
+            (TLS_HANDSHAKE, raw) => secured(state, listener, raw, connection, closing).await,
+            (_, raw) => plain(state, listener, raw, connection, closing).await,
+        },
+        // Nobody who waits for the server's word is waited for in turn.
+        ListenerProtocol::Tcp if permissive => match spoken(&raw, config.limits.detect_timeout).await {
+            Spoken::Tls => secured(state, listener, raw, connection, closing).await,
+            Spoken::Http | Spoken::Other => passed(listener, raw, connection, "TCP"),
+        },
+        ListenerProtocol::Http | ListenerProtocol::Tcp if tls => {
+            secured(state, listener, raw, connection, closing).await
+        }
+        ListenerProtocol::Http => plain(state, listener, raw, connection, closing).await,
+        ListenerProtocol::Tcp => passed(listener, raw, connection, "TCP"),
+        ListenerProtocol::TlsPassthrough => by_name(state, listener, raw, connection, closing).await,
+        ListenerProtocol::Detect => match spoken(&raw, config.limits.detect_timeout).await {
+            Spoken::Http => plain(state, listener, raw, connection, closing).await,
+            Spoken::Tls if tls => secured(state, listener, raw, connection, closing).await,
+            Spoken::Tls => passed(listener, raw, connection, "TLS"),
+            Spoken::Other => passed(listener, raw, connection, "TCP"),
+        },
+    }
+}
+
+/// Goes to the listener's cluster whatever it is.
+fn passed(
+    listener: &LocalListener,
+    raw: Raw,
+    connection: ConnectionInfo,
+    protocol: &'static str,
+) -> Option<Opened> {
+    let cluster = listener.plan.config.cluster?;
+    let caller = Caller { connection, protocol, io: Io::new(raw.into()), read: Buffer::default() };
+    Some(Opened::Tcp(Box::new(caller), cluster))
+}
+
+/// TLS that ends elsewhere goes where config has its name.
+async fn by_name(
+    state: &LocalState,
+    listener: &LocalListener,
+    raw: Raw,
+    mut connection: ConnectionInfo,
+    closing: &mut Waiter,
+) -> Option<Opened> {
+    let io = Io::new(raw.into());
+    let timeout = listener.plan.config.limits.tls_handshake_timeout;
+    let read = in_time(Box::pin(tcp::hello(&io, state.worker.buffers.take())), timeout, closing).await;
+    let Ok(Some(tcp::Hello { sni, read })) = read else {
+        return refused(state, listener, Refusal::Hello);
     };
-    if !tls.takes_plain() {
-        return secured(state, listener, raw, peer, closing).await;
-    }
-    match peeked(listener, raw, closing).await? {
-        (TLS_HANDSHAKE, raw) => secured(state, listener, raw, peer, closing).await,
-        (_, raw) => plain(state, listener, raw, peer, closing).await,
-    }
+    let Some(cluster) = tcp::route(&listener.plan.config, sni.as_deref()) else {
+        return refused(state, listener, Refusal::Name);
+    };
+    connection.sni = sni;
+    let caller = Caller { connection, protocol: "TLS", io, read };
+    Some(Opened::Tcp(Box::new(caller), cluster))
+}
+
+fn refused(state: &LocalState, listener: &LocalListener, why: Refusal) -> Option<Opened> {
+    listener.plan.metrics.refused.one(state.worker.index, why);
+    None
 }
 
 async fn secured(
     state: &Rc<LocalState>,
     listener: &LocalListener,
     raw: Raw,
-    peer: Option<SocketAddr>,
+    mut connection: ConnectionInfo,
     closing: &mut Waiter,
 ) -> Option<Opened> {
     let tls = listener.plan.tls.as_ref()?;
@@ -92,7 +175,7 @@ async fn secured(
         metrics.tls_refusals.one(worker, PeerRefusal::NoIdentity);
         return None;
     };
-    let handshake = Box::pin(TlsAcceptor::from(config).accept(raw));
+    let handshake = Box::pin(TlsAcceptor::from(offering(listener, config)).accept(raw));
     let stream = match in_time(handshake, timeout, closing).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -117,12 +200,16 @@ async fn secured(
         }
     };
     metrics.handshakes.one(worker, settled.kind);
-    let mut connection = ConnectionInfo::plain(Arc::clone(&listener.plan.config.name), peer);
     connection.scheme = Scheme::Https;
     connection.sni = settled.sni.map(|sni| (*sni).into());
     connection.identity = settled.identity;
-    let connection = Arc::new(connection);
     let transport = Transport::TlsServer(Box::new(stream));
+    if listener.plan.config.protocol == ListenerProtocol::Tcp {
+        let (io, read) = (Io::new(transport), Buffer::default());
+        let caller = Caller { connection, protocol: "TCP", io, read };
+        return Some(Opened::Tcp(Box::new(caller), listener.plan.config.cluster?));
+    }
+    let connection = Arc::new(connection);
     Some(match settled.http2 {
         true => Opened::H2(connection, Prefixed::new(Buffer::default(), transport)),
         false => Opened::H1(connection, Io::new(transport), Buffer::default()),
@@ -138,8 +225,19 @@ async fn peeked(listener: &LocalListener, raw: Raw, closing: &mut Waiter) -> Opt
         return None;
     }
     let raw = io.into_transport().into_raw()?;
-    let first = deadline.bound(raw.peek()).await.ok()?.ok()??;
-    Some((first, raw))
+    let mut first = [0; 1];
+    let n = deadline.bound(raw.peek(&mut first)).await.ok()?.ok()?;
+    (n > 0).then_some((first[0], raw))
+}
+
+/// For what is not HTTP, what a caller says it speaks (ALPN) is for whoever understands it.
+fn offering(listener: &LocalListener, config: Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
+    if listener.plan.config.protocol != ListenerProtocol::Tcp {
+        return config;
+    }
+    let mut config = (*config).clone();
+    config.alpn_protocols.clear();
+    Arc::new(config)
 }
 
 /// Without TLS the first bytes tell what is spoken.
@@ -147,13 +245,13 @@ async fn plain(
     state: &Rc<LocalState>,
     listener: &LocalListener,
     raw: Raw,
-    peer: Option<SocketAddr>,
+    connection: ConnectionInfo,
     closing: &mut Waiter,
 ) -> Option<Opened> {
     let io = Io::new(raw.into());
     let timeout = listener.plan.config.limits.head_timeout;
     let buffer = first_bytes(state, &io, timeout, closing).await?;
-    let connection = Arc::new(ConnectionInfo::plain(Arc::clone(&listener.plan.config.name), peer));
+    let connection = Arc::new(connection);
     Some(match buffer.data().starts_with(PREFACE) {
         true => Opened::H2(connection, Prefixed::new(buffer, io.into_transport())),
         false => Opened::H1(connection, io, buffer),

@@ -3,6 +3,8 @@
 pub mod accept;
 mod connection;
 pub mod crowd;
+mod detect;
+mod introduction;
 pub mod socket;
 pub mod sockets;
 pub mod worker;

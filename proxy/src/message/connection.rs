@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use super::Scheme;
+use crate::proxy_protocol::{Addresses, Told};
 
 /// A downstream connection, as its exchanges see it.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// Where it comes from; none for a Unix socket.
     pub peer: Option<SocketAddr>,
+    /// Where it meant to go, if another proxy said so.
+    pub destination: Option<SocketAddr>,
     /// IP address of the peer as text, or `unix`.
     pub peer_text: Box<str>,
     /// `https` if TLS ends here.
@@ -22,9 +25,20 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// What an endpoint is told of it (PROXY protocol); `local` is where it came in, as far as that is known.
+    pub fn told(&self, local: Option<SocketAddr>) -> Told {
+        let unspecified = |peer: SocketAddr| -> SocketAddr {
+            if peer.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() }
+        };
+        self.peer.map_or(Told::Unknown, |source| {
+            let destination = self.destination.or(local).unwrap_or_else(|| unspecified(source));
+            Told::Caller(Addresses { source, destination })
+        })
+    }
+
     /// A connection without TLS.
     pub fn plain(listener: Arc<str>, peer: Option<SocketAddr>) -> Self {
         let peer_text = peer.map_or_else(|| "unix".into(), |p| p.ip().to_canonical().to_string().into());
-        Self { listener, peer, peer_text, scheme: Scheme::Http, sni: None, identity: None }
+        Self { listener, peer, destination: None, peer_text, scheme: Scheme::Http, sni: None, identity: None }
     }
 }

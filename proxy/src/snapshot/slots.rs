@@ -66,7 +66,9 @@ impl Slots {
                 *id = *slot;
             }
         };
-        config.listeners.iter_mut().filter_map(|listener| listener.cluster.as_mut()).for_each(renumber);
+        for listener in &mut config.listeners {
+            listener.cluster.iter_mut().chain(listener.sni.values_mut()).for_each(renumber);
+        }
         for filter in &mut config.filters {
             filter.grants.clusters.iter_mut().flatten().for_each(renumber);
             filter.grants.ask.iter_mut().for_each(renumber);

@@ -7,9 +7,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::net::{RecvFlags, recv};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -106,7 +105,12 @@ impl Io {
 
     /// Ends our direction: close_notify for TLS, FIN for the socket.
     pub async fn shutdown(&self) -> io::Result<()> {
-        std::future::poll_fn(|cx| Pin::new(&mut *self.transport.borrow_mut()).poll_shutdown(cx)).await
+        std::future::poll_fn(|cx| self.poll_shutdown(cx)).await
+    }
+
+    /// As [`Io::shutdown`].
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_shutdown(cx)
     }
 
     /// Ready when the socket has bytes or has ended, without reading and without a buffer: this is what
@@ -141,6 +145,20 @@ impl Io {
         Pin::new(&mut *transport).poll_read(cx, &mut space).is_pending()
     }
 
+    /// Where the peer connected to; none for Unix sockets.
+    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
+        let transport = self.transport.borrow();
+        let tcp = match &*transport {
+            Transport::Tcp(tcp) => tcp,
+            Transport::TlsServer(tls) => match tls.get_ref().0 {
+                Raw::Tcp(tcp) => tcp,
+                Raw::Unix(_) => return None,
+            },
+            Transport::TlsClient(_) | Transport::Unix(_) => return None,
+        };
+        tcp.local_addr().ok()
+    }
+
     /// Gives the transport back.
     pub fn into_transport(self) -> Transport {
         self.transport.into_inner()
@@ -155,7 +173,11 @@ impl Io {
                 Raw::Tcp(tcp) => tcp,
                 Raw::Unix(_) => return,
             },
-            _ => return,
+            Transport::TlsClient(tls) => match tls.get_ref().0 {
+                Raw::Tcp(tcp) => tcp,
+                Raw::Unix(_) => return,
+            },
+            Transport::Unix(_) => return,
         };
         let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
     }
@@ -183,19 +205,6 @@ impl Transport {
 }
 
 impl Raw {
-    /// The next byte, which stays to be read; None at the end.
-    pub async fn peek(&self) -> io::Result<Option<u8>> {
-        let mut byte = [0; 1];
-        let n = match self {
-            Self::Tcp(tcp) => tcp.peek(&mut byte).await?,
-            Self::Unix(unix) => {
-                let look = || Ok(recv(unix, &mut byte[..], RecvFlags::PEEK)?.0);
-                unix.async_io(Interest::READABLE, look).await?
-            }
-        };
-        Ok((n > 0).then_some(byte[0]))
-    }
-
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => tcp.poll_read_ready(cx),

@@ -6,9 +6,12 @@
 mod buffer;
 mod deadline;
 mod io;
+mod peek;
 mod prefixed;
+mod relay;
 
 pub use buffer::{Buffer, BufferPool};
 pub use deadline::{Deadline, Elapsed};
 pub use io::{Io, Raw, Transport};
 pub use prefixed::Prefixed;
+pub use relay::{End, Relayed, Side, relay};

@@ -1,10 +1,12 @@
 //! Weir as its users meet it: a process, real sockets, real TLS, real bad input. One file per topic.
 
 mod demo;
+mod examples;
 mod exchange;
 mod mesh;
 mod ops;
 mod policies;
 mod stage;
+mod tunnels;
 mod upstream;
 mod wire;

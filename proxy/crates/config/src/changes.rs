@@ -106,6 +106,7 @@ impl Numbering {
         Listener {
             chain: listener.chain.iter().map(filter).collect(),
             cluster: listener.cluster.map(|id| self.cluster(id)),
+            sni: listener.sni.iter().map(|(name, id)| (Arc::clone(name), self.cluster(*id))).collect(),
             ..listener.clone()
         }
     }

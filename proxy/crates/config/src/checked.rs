@@ -3,6 +3,7 @@
 //! Invalid states cannot be written here: names are resolved to positions, durations are durations, every
 //! default is filled in. Nothing of the file's syntax is left.
 
+mod protocol;
 mod tls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -10,6 +11,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use protocol::{
+    Forwarded, ListenerProtocol, Network, ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion,
+};
 pub use tls::{
     Certificate, ClientAuth, Identity, IdentitySource, ListenerCertificates, ListenerIdentity, ListenerTls,
     Mtls, UpstreamIdentity, UpstreamNames, UpstreamTls,
@@ -119,7 +123,7 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// A place where HTTP enters. It has a chain, a cluster, or both.
+/// A place where traffic enters. For HTTP it has a chain, a cluster, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// As in `[listeners.NAME]`.
@@ -138,6 +142,16 @@ pub struct Listener {
     pub forwarded: Forwarded,
     /// How it treats what callers say of their patience.
     pub request_timeouts: RequestTimeouts,
+    /// Protocols that a caller may change to, in lower case.
+    pub upgrades: Vec<Arc<str>>,
+    /// `CONNECT` is taken.
+    pub connect: bool,
+    /// What is spoken there.
+    pub protocol: ListenerProtocol,
+    /// By name asked for, in lower case, `*.suffix` included; only for [`ListenerProtocol::TlsPassthrough`].
+    pub sni: BTreeMap<Arc<str>, ClusterId>,
+    /// Whom it believes who a connection comes from; none: nobody.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// What a listener bears. See the configuration reference for the defaults.
@@ -159,6 +173,10 @@ pub struct ListenerLimits {
     pub idle_timeout: Duration,
     /// Longest silence while a body is in transit, either way.
     pub body_timeout: Duration,
+    /// How long first bytes are waited for.
+    pub detect_timeout: Duration,
+    /// Longest silence of a tunnel or a TCP connection, both ways together.
+    pub tunnel_idle_timeout: Duration,
     /// Concurrent streams of one HTTP/2 connection.
     pub streams: u32,
     /// Requests served on one connection before it is closed; none: unlimited.
@@ -176,19 +194,6 @@ pub enum RequestTimeouts {
     Drop,
     /// Pass as received, without heeding them.
     Pass,
-}
-
-/// How a listener treats `X-Forwarded-*` and `Forwarded` fields of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Forwarded {
-    /// Replace whatever the caller sent: right at an edge, where callers are not believed.
-    #[default]
-    Replace,
-    /// Add to what the caller sent (behind another proxy).
-    Append,
-    /// Pass as received.
-    Keep,
 }
 
 /// Endpoints that serve the same thing.
@@ -222,6 +227,8 @@ pub struct Cluster {
     pub health: Option<Health>,
     /// What it is spared.
     pub limits: ClusterLimits,
+    /// Endpoints are told who a TCP connection comes from; none: they are not.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 /// How an endpoint is picked for an attempt.

@@ -4,7 +4,11 @@ use serde_json::Value;
 
 /// `key = value`
 pub(crate) fn assignment(key: &str, value: &Value) -> String {
-    format!("{key} = {}", written(value))
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    match key.bytes().all(bare) {
+        true => format!("{key} = {}", written(value)),
+        false => format!("{} = {}", Value::from(key), written(value)),
+    }
 }
 
 pub(crate) fn written(value: &Value) -> String {
@@ -36,9 +40,9 @@ mod tests {
 
     #[test]
     fn examples_are_toml() {
-        let value = serde_json::json!([{ "a": "x\"y", "b": 10_000, "c": [true, 1.5] }, {}]);
+        let value = serde_json::json!([{ "a.d": "x\"y", "b": 10_000, "c": [true, 1.5] }, {}]);
         let line = assignment("key", &value);
-        assert_eq!(line, r#"key = [{ a = "x\"y", b = 10_000, c = [true, 1.5] }, {}]"#);
+        assert_eq!(line, r#"key = [{ "a.d" = "x\"y", b = 10_000, c = [true, 1.5] }, {}]"#);
         assert_eq!(toml::de::DeTable::parse(&line).unwrap().into_inner().len(), 1);
     }
 }

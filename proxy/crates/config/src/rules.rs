@@ -7,8 +7,9 @@ use serde_json::{Map, Value as Json};
 use crate::{
     document::Value,
     file::{
-        AdminAddress, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name,
-        PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Url, Wasm, WorkerCount, WorkloadApi,
+        AdminAddress, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name, Network,
+        PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm, WorkerCount,
+        WorkloadApi,
     },
     schema::{choices, keyword},
 };
@@ -108,7 +109,7 @@ impl<'a> Rules<'a> {
 pub(crate) type Check = fn(&Value<'_>) -> Result<u128, Rejection>;
 
 /// The syntaxes behind the schema's formats.
-const LEAVES: [(&str, Check); 16] = [
+const LEAVES: [(&str, Check); 18] = [
     (AdminAddress::FORMAT, check::<AdminAddress>),
     (Duration::FORMAT, check::<Duration>),
     (EndpointAddress::FORMAT, check::<EndpointAddress>),
@@ -116,11 +117,13 @@ const LEAVES: [(&str, Check); 16] = [
     (ListenerAddress::FORMAT, check::<ListenerAddress>),
     (LogTarget::FORMAT, check::<LogTarget>),
     (Name::FORMAT, check::<Name>),
+    (Network::FORMAT, check::<Network>),
     (PeerPattern::FORMAT, check::<PeerPattern>),
     (ServerName::FORMAT, check::<ServerName>),
     (Sha256::FORMAT, check::<Sha256>),
     (Size::FORMAT, check::<Size>),
     (SpiffeIdText::FORMAT, check::<SpiffeIdText>),
+    (Upgrade::FORMAT, check::<Upgrade>),
     (Url::FORMAT, check::<Url>),
     (Wasm::FORMAT, check::<Wasm>),
     (WorkerCount::FORMAT, check::<WorkerCount>),

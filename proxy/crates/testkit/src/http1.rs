@@ -98,6 +98,11 @@ impl Http1 {
         self.wire.finish().await
     }
 
+    /// The stream below; bytes read ahead are lost.
+    pub fn into_stream(self) -> Stream {
+        self.wire.into_stream()
+    }
+
     /// Leaves with a reset.
     pub fn reset(self) {
         self.wire.into_stream().reset();

@@ -170,6 +170,19 @@ impl Wire {
         Ok(self.received[std::mem::replace(&mut self.taken, self.received.len())..].to_vec())
     }
 
+    /// Sends everything back until the peer ends its side, and then ends its own. What was read ahead goes first.
+    pub async fn echo(mut self) -> Result<()> {
+        loop {
+            let ahead = self.received.split_off(self.taken);
+            self.write(&ahead).await?;
+            self.received.clear();
+            self.taken = 0;
+            if self.read_some().await? == 0 {
+                return self.finish().await;
+            }
+        }
+    }
+
     /// A chunked body and its trailers (RFC 9112 7.1).
     pub async fn chunked(&mut self) -> Result<(Vec<u8>, Vec<(String, Vec<u8>)>)> {
         let mut body = Vec::new();

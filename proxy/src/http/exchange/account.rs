@@ -104,7 +104,9 @@ impl Exchange<'_> {
         let trace_id = request.trace.map(|trace| trace.trace_id_hex());
         let record = Record {
             time_unix_ms: clock::unix_ms(),
+            tcp: false,
             listener: &self.listener.plan.config.name,
+            sni: None,
             peer: connection.and_then(|c| c.peer).map(|peer| peer.ip().to_canonical()),
             identity: connection.and_then(|c| c.identity.as_deref()),
             method: request.head.method.as_str().as_bytes(),
@@ -131,6 +133,7 @@ impl Exchange<'_> {
                     self.sofar.aborted,
                     Some(Failure::UpstreamAborted | Failure::UpstreamProtocol)
                 ),
+                upgraded: self.sofar.upgraded,
                 ..Flags::default()
             },
         };

@@ -4,11 +4,12 @@ use std::{rc::Rc, sync::Arc};
 
 use weir_config::checked::{Forwarded, ListenerLimits};
 
-use super::{Exchange, Seats, SoFar, Transfer, deadline, trace};
+use super::{Exchange, Seats, SoFar, Transfer, Tunnel, deadline, trace};
 use crate::{
     clock,
     error::{Error, Failure},
-    message::{ConnectionInfo, Fields, Known, Method, RequestHead, RequestId, Version},
+    http::incoming::Incoming,
+    message::{ConnectionInfo, Fields, Known, RequestHead, RequestId, Version},
     snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
 };
 
@@ -54,20 +55,17 @@ impl<'w> Exchange<'w> {
 }
 
 impl Exchange<'_> {
-    /// Refuses what no policy can make good.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    /// Refuses what no policy can make good. Answers which tunnel the request wants.
+    pub(super) fn check(&self, body: &Incoming<'_>) -> Result<Option<Tunnel>, Error> {
         let head = self.request();
-        // Tunnels would carry what no policy sees. The connection leaves `upgrade` only where one is asked for.
-        if head.method == Method::Connect || head.fields.get_known(Known::Upgrade).is_some() {
-            return Err(Failure::NotImplemented.into());
-        }
+        let tunnel = self.wanted_tunnel(body)?;
         let limits = &self.listener.plan.config.limits;
         if head.version == Version::Http2 && exceeds(head, limits) {
             return Err(Failure::HeadTooLarge.into());
         }
         match (limits.body, head.content_length()) {
             (Some(most), Some(length)) if length > most => Err(Failure::BodyTooLarge.into()),
-            _ => Ok(()),
+            _ => Ok(tunnel),
         }
     }
 }

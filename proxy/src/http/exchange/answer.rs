@@ -1,6 +1,6 @@
 //! Answers that no endpoint gave: a filter's own, and the proxy's for what failed.
 
-use super::{Answer, Exchange, Local, Stop};
+use super::{Answer, Exchange, Local, Stop, grpc};
 use crate::{
     error::{Error, Failure},
     http::{
@@ -64,7 +64,15 @@ impl Exchange<'_> {
         match stop {
             Stop::Answer(answer) => {
                 answer.fill(&mut self.heads.response);
-                Some(self.answered_by(answer))
+                let mut body = self.answered_by(answer);
+                let head = &mut self.heads.response;
+                let own = head.fields.get_known(Known::GrpcStatus).is_some();
+                if head.status >= 400 && !own && grpc::is_grpc(&self.heads.request.head) {
+                    // Why a filter refuses is for the log; callers are told no more than others.
+                    grpc::answer(head, reason(head.status));
+                    body.clear();
+                }
+                Some(body)
             }
             Stop::Failed(error) => {
                 let status = error.failure.consequence().status;
@@ -72,7 +80,11 @@ impl Exchange<'_> {
                     self.sofar.aborted = Some(error.failure);
                     return None;
                 }
-                let body = failure_head(&error, &mut self.heads.response);
+                let mut body = failure_head(&error, &mut self.heads.response);
+                if grpc::is_grpc(self.request()) {
+                    grpc::answer(&mut self.heads.response, error.failure.reason());
+                    body.clear();
+                }
                 self.sofar.local = Some(Local::Failure(error));
                 Some(body)
             }
@@ -107,10 +119,11 @@ impl Exchange<'_> {
             let mut date = self.state.date.borrow_mut();
             head.fields.push_known(Known::Date, date.at(std::time::SystemTime::now()));
         }
-        let bodiless = self.heads.request.head.method == Method::Head || matches!(head.status, 204 | 304);
+        let to_head = self.heads.request.head.method == Method::Head;
+        let whole = body.is_empty() && head.fields.get_known(Known::GrpcStatus).is_some();
         self.sofar.status = head.status;
-        if bodiless {
-            if head.status != 204 && head.status != 304 {
+        if to_head || whole || matches!(head.status, 204 | 304) {
+            if to_head && head.status != 204 && head.status != 304 {
                 head.fields.set_known(Known::ContentLength, body.len().to_string().as_bytes());
             }
             reply.begin(head, Length::None)?;
@@ -123,6 +136,11 @@ impl Exchange<'_> {
         }
         reply.body().end(None).await
     }
+}
+
+/// In words (RFC 9110 15).
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
 impl Answer {

@@ -16,6 +16,7 @@ use super::{
     presence::while_present,
     retry::{Again, Failed, Tries},
     timing::Timing,
+    tunnel::{Far, Switched, Tunnel},
     upload::{CallerEnd, Flags, upload},
 };
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     error::Failure,
     http::{
         ask::{MIRRORED, mirror},
-        h1::{Framing, HeadLimits},
+        h1::HeadLimits,
         incoming::Incoming,
         outgoing::Outgoing,
         pump::{PumpError, pump},
@@ -40,11 +41,11 @@ const DRAINED: usize = 16 * 1024;
 const DRAINING: Duration = Duration::from_millis(20);
 
 /// How an attempt went whose response came.
-struct Relayed {
+pub(super) struct Relayed {
     /// The endpoint's connection can carry another request.
     reusable: bool,
     /// Nothing of the response went to the caller: after so long, another attempt is to be made.
-    again: Option<Duration>,
+    pub(super) again: Option<Duration>,
 }
 
 impl Exchange<'_> {
@@ -67,6 +68,9 @@ impl Exchange<'_> {
             cluster.shared.count_limit_hit(Bound::Requests, worker);
             return Err(Failure::RequestLimit.into());
         };
+        if self.sofar.tunnel == Some(Tunnel::Connect) {
+            return Box::pin(self.connect(cluster, body, reply, deadline)).await;
+        }
         if let Some(copied_to) = self.heads.request.route.mirror
             && self.hold_for_mirror(body, deadline).await?
         {
@@ -175,6 +179,7 @@ impl Exchange<'_> {
         self.sofar.attempts = self.sofar.attempts.saturating_add(1);
         self.sofar.endpoint = Some(Arc::clone(picked.endpoint));
         deadline.set(Some(tries.ends));
+        let reuse = if self.sofar.tunnel.is_some() { Reuse::Own } else { reuse };
         let checkout = match cluster.kept(picked, reuse) {
             Some(kept) => kept,
             None => {
@@ -201,9 +206,16 @@ impl Exchange<'_> {
                 let buffers = &self.state.worker.buffers;
                 let mut buffer = Buffer::default();
                 let out = buffers.take_output();
-                let sent =
+                let mut sent =
                     Sent::h1(&connection.io, &mut buffer, buffers, out, self.request(), framing, limits);
+                if self.sofar.tunnel.is_some() {
+                    sent.ask_for_upgrade(self.request());
+                }
                 let relayed = self.relay(sent, body, reply, timing, tries, &mut watch).await;
+                if let (Some(Switched::H1), Ok(_)) = (self.sofar.switched.take(), &relayed) {
+                    let far = Far::H1(&connection.io, buffer);
+                    return Box::pin(self.tunnel(far, body, reply)).await.map(|()| None);
+                }
                 // As the head said: an endpoint that knows no codings may have lost its place.
                 let last = !self.request().codings().is_empty();
                 let clean = buffer.is_empty();
@@ -217,6 +229,9 @@ impl Exchange<'_> {
             // HTTP/2 has no transfer codings, and undoing them is not for a proxy that nobody asked to.
             Checkout::H2(_) if !self.request().codings().is_empty() => {
                 Err(Failed::no(Failure::UnknownCoding))
+            }
+            Checkout::H2(connection) if self.sofar.tunnel.is_some() => {
+                Box::pin(self.extended(tries, connection, body, reply, timing, &mut watch)).await
             }
             Checkout::H2(connection) => {
                 let secure = cluster.shared.tls.is_some();
@@ -238,27 +253,8 @@ impl Exchange<'_> {
         }
     }
 
-    /// How the request's body is delimited on the way on, and its length if known.
-    fn body_framing(&self, body: &Incoming<'_>) -> (Framing, Option<u64>) {
-        let head = self.request();
-        match (body, self.request().content_length()) {
-            // Only chunks carry trailers, and only they may have codings beneath.
-            (Incoming::Held(held), length) if held.has_trailers() => (Framing::Chunked, length),
-            (body, length) if !head.codings().is_empty() && !body.is_over() => (Framing::Chunked, length),
-            (Incoming::Held(_), _) if !body.is_over() => {
-                let length = body.data().len() as u64;
-                (Framing::Length(length), Some(length))
-            }
-            (_, Some(length)) => (Framing::Length(length), Some(length)),
-            (body, None) if !body.is_over() => (Framing::Chunked, None),
-            // RFC 9110 8.6: a request that is expected to have content says that there is none.
-            _ if matches!(head.method.as_str(), "POST" | "PUT" | "PATCH") => (Framing::Length(0), None),
-            _ => (Framing::None, None),
-        }
-    }
-
     /// Sends the request and, at the same time, waits for the response and passes it on.
-    async fn relay(
+    pub(super) async fn relay(
         &mut self,
         sent: Sent<'_>,
         body: &mut Incoming<'_>,
@@ -326,12 +322,20 @@ impl Exchange<'_> {
             match self.heads.response.status {
                 100 => flags.invited.notify_one(),
                 103 => self.early_hints(reply).await?,
+                101 if self.sofar.tunnel.is_some() => break found,
                 // Nobody asked for the rest.
                 101..200 => {}
                 _ => break found,
             }
         };
         self.sofar.upstream = watch.answered(&self.heads.response);
+        if self.opens_tunnel(&found) {
+            flags.answered.set(true);
+            if let Some(answer) = self.switch(found, reply)? {
+                self.send_answer(answer, reply).await.map_err(Failed::no)?;
+            }
+            return Ok(Relayed { reusable: false, again: None });
+        }
         if let Some(wait) = self.repeat_answer(tries) {
             let (body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
             let reusable = meta.keep_alive && Box::pin(drained(body)).await;

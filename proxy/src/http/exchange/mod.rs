@@ -14,13 +14,16 @@ mod account;
 mod admit;
 mod answer;
 mod attempt;
+mod connect;
 mod deadline;
 mod decide;
+mod grpc;
 mod presence;
 mod retry;
 mod review;
 mod timing;
 mod trace;
+mod tunnel;
 mod upload;
 
 pub(super) use answer::failure_head;
@@ -30,6 +33,7 @@ use std::{rc::Rc, sync::Arc};
 use smallvec::SmallVec;
 use weir_config::checked::ClusterId;
 
+use self::tunnel::{Switched, Tunnel};
 use super::{incoming::Incoming, pump::Progress, reply::Reply};
 use crate::{
     chain::LocalFilter,
@@ -88,6 +92,12 @@ struct SoFar {
     endpoint: Option<Arc<Endpoint>>,
     attempts: u8,
     upstream: Nanos,
+    /// What it wants in place of HTTP, if the listener allows that.
+    tunnel: Option<Tunnel>,
+    /// An endpoint has just agreed to it.
+    switched: Option<Switched>,
+    /// It is no longer HTTP, or was not at its end.
+    upgraded: bool,
 }
 
 /// What moved, in both directions.
@@ -171,7 +181,7 @@ pub async fn run(
     }
     exchange.sofar.ended = true;
     let ending = match exchange.sofar.aborted {
-        None => Ending::Whole,
+        None | Some(Failure::TunnelIdle) => Ending::Whole,
         Some(failure) if failure.is_callers() => Ending::Abandoned,
         Some(_) => Ending::Broken,
     };
@@ -187,7 +197,7 @@ impl Exchange<'_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        self.check()?;
+        self.sofar.tunnel = self.check(body)?;
         self.decide(body, reply, deadline).await?;
         self.forward(body, reply, deadline).await
     }

@@ -9,10 +9,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::decide::body_failed;
+use super::{Exchange, decide::body_failed};
 use crate::{
     error::{Error, Failure},
     http::{
+        h1::Framing,
         incoming::{BodyError, Incoming},
         outgoing::{Outgoing, SendError},
         pump::{Progress, PumpError, pump},
@@ -100,4 +101,25 @@ async fn await_invitation(sink: &mut Outgoing<'_>, flags: &Flags) -> bool {
     }
     flags.held_back.set(false);
     true
+}
+
+impl Exchange<'_> {
+    /// How the request's body is delimited on the way on, and its length if known.
+    pub(super) fn body_framing(&self, body: &Incoming<'_>) -> (Framing, Option<u64>) {
+        let head = self.request();
+        match (body, self.request().content_length()) {
+            // Only chunks carry trailers, and only they may have codings beneath.
+            (Incoming::Held(held), length) if held.has_trailers() => (Framing::Chunked, length),
+            (body, length) if !head.codings().is_empty() && !body.is_over() => (Framing::Chunked, length),
+            (Incoming::Held(_), _) if !body.is_over() => {
+                let length = body.data().len() as u64;
+                (Framing::Length(length), Some(length))
+            }
+            (_, Some(length)) => (Framing::Length(length), Some(length)),
+            (body, None) if !body.is_over() => (Framing::Chunked, None),
+            // RFC 9110 8.6: a request that is expected to have content says that there is none.
+            _ if matches!(head.method.as_str(), "POST" | "PUT" | "PATCH") => (Framing::Length(0), None),
+            _ => (Framing::None, None),
+        }
+    }
 }

@@ -9,24 +9,28 @@ use std::net::IpAddr;
 /// Facts of one exchange that are logged.
 const FACTS_MAX: usize = 16;
 
-/// One exchange, as far as it is logged. What is absent is left out of the line.
+/// One exchange, or one TCP connection, as far as it is logged. What is absent is left out of the line.
 #[derive(Debug, Clone, Default)]
 pub struct Record<'a> {
     /// When its head was complete, in Unix milliseconds.
     pub time_unix_ms: u64,
+    /// A connection of which only bytes are known: what only exchanges have is left out.
+    pub tcp: bool,
     /// The listener's name.
     pub listener: &'a str,
     /// The caller's address; none on a Unix socket.
     pub peer: Option<IpAddr>,
     /// The URI in the caller's certificate.
     pub identity: Option<&'a str>,
+    /// The name that a connection asked for in TLS; of TCP connections only.
+    pub sni: Option<&'a str>,
     /// As received.
     pub method: &'a [u8],
     /// As received.
     pub authority: &'a [u8],
     /// As received. Only what is before "?" is logged: queries carry tokens and signatures.
     pub path: &'a [u8],
-    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`; `TCP`, or `TLS` that passes.
     pub protocol: &'a str,
     /// 0: no response was begun.
     pub status: u16,
@@ -110,14 +114,19 @@ impl Record<'_> {
             address(peer, line.member("peer"));
         }
         line.some("identity", self.identity);
-        line.string("method", self.method);
-        line.string("authority", self.authority);
-        line.string("path", without_query(self.path));
+        line.some("sni", self.sni);
+        if !self.tcp {
+            line.string("method", self.method);
+            line.string("authority", self.authority);
+            line.string("path", without_query(self.path));
+        }
         line.string("protocol", self.protocol.as_bytes());
     }
 
     fn write_response(&self, line: &mut Object<'_>) {
-        line.number("status", self.status.into());
+        if !self.tcp {
+            line.number("status", self.status.into());
+        }
         line.some("reason", self.reason);
         line.some("filter", self.filter);
         line.number("bytes_in", self.bytes_in);
@@ -136,7 +145,9 @@ impl Record<'_> {
     }
 
     fn write_rest(&self, line: &mut Object<'_>) {
-        line.string("request_id", self.request_id.as_bytes());
+        if !self.tcp {
+            line.string("request_id", self.request_id.as_bytes());
+        }
         line.some("trace_id", self.trace_id);
         if !self.facts.is_empty() {
             let mut facts = Object::begin(line.member("facts"));

@@ -8,7 +8,7 @@ use super::{
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
         Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Ejected, FilterFault, Handshake,
-        Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+        Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
     },
 };
 use std::sync::Arc;
@@ -81,16 +81,19 @@ scope! {
         connections: Counter = "weir_connections_total", "Connections accepted.";
         connections_active: Gauge = "weir_connections_active", "Connections open.";
         refused: Counters<Refusal> = "weir_connections_refused_total",
-            "Connections closed before anything was read from them.";
+            "Connections closed before they were served.";
         handshakes: Counters<Handshake> = "weir_tls_handshakes_total", "TLS handshakes with callers.";
         tls_refusals: Counters<PeerRefusal> = "weir_tls_refusals_total",
             "Callers refused in the TLS handshake, by what was wrong with them.";
         requests: Counters<CodeClass> = "weir_requests_total", "Exchanges ended.";
         requests_active: Gauge = "weir_requests_active", "Exchanges under way.";
-        received_bytes: Counter = "weir_received_bytes_total", "Bytes of request bodies received.";
-        sent_bytes: Counter = "weir_sent_bytes_total", "Bytes of response bodies sent.";
+        received_bytes: Counter = "weir_received_bytes_total", "Bytes of request bodies received; of tunnels and TCP connections, all of them.";
+        sent_bytes: Counter = "weir_sent_bytes_total", "Bytes of response bodies sent; of tunnels and TCP connections, all of them.";
         duration: Histogram = "weir_request_duration_seconds",
             "From a request's head to the end of its response.";
+        tcp_connections: Counters<TcpEnd> = "weir_tcp_connections_total",
+            "Connections passed on without being understood (TCP, TLS by name), ended.";
+        tcp_duration: Histogram = "weir_tcp_duration_seconds", "From the begin of such a connection to its end.";
     }
 }
 
@@ -131,6 +134,9 @@ scope! {
         limit_hits: Counters<LimitHit> = "weir_cluster_limit_hits_total", "Times that a limit of the cluster was reached.";
         duration: Histogram = "weir_upstream_duration_seconds",
             "From an attempt's begin to the head of its response.";
+        tcp_sent_bytes: Counter = "weir_cluster_tcp_sent_bytes_total", "Bytes of TCP connections sent to endpoints.";
+        tcp_received_bytes: Counter = "weir_cluster_tcp_received_bytes_total",
+            "Bytes of TCP connections received from endpoints.";
     }
 }
 

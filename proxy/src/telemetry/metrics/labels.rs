@@ -71,12 +71,36 @@ impl CodeClass {
 }
 
 label! {
-    /// Why a connection was closed before anything was read from it.
+    /// Why a connection was closed before it was served.
     Refusal "reason" {
         /// The listener's limit of connections is reached.
         Limit "limit",
         /// The process has no more descriptors or memory for sockets.
         Exhausted "exhausted",
+        /// It was not introduced as config wants it (PROXY protocol).
+        Introduction "proxy_protocol",
+        /// TLS was to pass, and it did not begin with a hello that can be read.
+        Hello "no_hello",
+        /// TLS was to pass, and no cluster is configured for the name it asked for.
+        Name "unknown_name",
+    }
+}
+
+label! {
+    /// How a connection ended that was passed on without being understood.
+    TcpEnd "result" {
+        /// Both sides ended it.
+        Whole "whole",
+        /// Nothing moved for too long.
+        Idle "idle",
+        /// The caller's side failed.
+        DownstreamAborted "downstream_aborted",
+        /// The endpoint's side failed.
+        UpstreamAborted "upstream_aborted",
+        /// No endpoint could be connected to.
+        Unconnected "unconnected",
+        /// It was cut off when the proxy went down.
+        Draining "draining",
     }
 }
 

@@ -19,6 +19,7 @@ async fn it_tells_that_it_works_and_where_it_listens() -> Result<()> {
     let listeners = weir.admin_get("/listeners").await?.json()?;
     assert_eq!(listeners[0]["name"], "web");
     assert_eq!(listeners[0]["address"], weir.address("web")?.to_string());
+    assert_eq!(listeners[0]["protocol"], "http");
     Ok(())
 }
 

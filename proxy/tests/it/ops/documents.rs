@@ -8,7 +8,7 @@ use weir_testkit::{Launch, Output, Signal};
 
 use crate::stage::WEIR;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
@@ -16,8 +16,11 @@ const DOCUMENTS: [&str; 10] = [
     "docs/filter-authors-guide.md",
     "docs/request-path.md",
     "examples/demo/README.md",
+    "examples/grpc/README.md",
     "examples/hello-filter/README.md",
     "examples/mtls-pair/README.md",
+    "examples/tcp/README.md",
+    "examples/websocket/README.md",
     "benches/README.md",
 ];
 

@@ -79,7 +79,7 @@ fn cases() -> Vec<Case> {
             "not_implemented",
         ),
         Case(
-            head(get, "Connection: upgrade\r\nUpgrade: websocket\r\n"),
+            head(get, "Connection: upgrade\r\nUpgrade: other\r\n"),
             501,
             "http_request_denied",
             "not_implemented",
@@ -189,7 +189,7 @@ async fn what_follows_a_refused_message_is_not_read_as_a_request() -> Result<()>
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for first in [
         "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket, other\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         // Read again from where it broke, this chunk would have 17 bytes, and the body an end.

@@ -56,6 +56,7 @@ impl Checker<'_, '_> {
                 requests: file.limits.requests,
                 head: file.limits.head.bytes(),
             },
+            proxy_protocol: file.proxy_protocol,
         })
     }
 

@@ -4,20 +4,31 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Checker;
 use crate::{
-    checked::{Address, ClientAuth, FilterId, Listener, ListenerCertificates, ListenerLimits, ListenerTls},
+    checked::{
+        Address, ClientAuth, FilterId, Listener, ListenerCertificates, ListenerLimits, ListenerProtocol,
+        ListenerTls, ProxyProtocol,
+    },
     document::Place,
     file,
 };
 
 impl Checker<'_, '_> {
     pub(super) fn listener(&mut self, name: &str, file: &file::Listener, at: &Place<'_>) -> Option<Listener> {
-        // Spelled out so that a further protocol cannot be forgotten here.
-        let file::Protocol::Http = file.protocol;
         let chain = self.chain(&file.chain, &at.key("chain"));
         let cluster_at = at.key("cluster");
         let cluster = file.cluster.as_ref().map(|name| self.cluster_id(name, &cluster_at));
+        self.fits_protocol(file, at);
+        let sni = self.sni(file, &at.key("sni"));
+        let proxy_protocol = file.proxy_protocol.as_ref().map(|spec| ProxyProtocol {
+            mode: spec.mode,
+            from: spec.from.items().map(|(_, network)| network.0).collect(),
+        });
         let decides = chain.is_empty() && !file.chain.items().any(|_| true);
-        if decides && !self.document.has(&cluster_at) && !self.broken_chain(at) {
+        if file.protocol == file::Protocol::Http
+            && decides
+            && !self.document.has(&cluster_at)
+            && !self.broken_chain(at)
+        {
             self.findings.key(
                 at,
                 "the listener has neither a chain nor a cluster: nothing could be answered",
@@ -37,6 +48,16 @@ impl Checker<'_, '_> {
             limits: limits(&file.limits),
             forwarded: file.forwarded,
             request_timeouts: file.request_timeouts,
+            upgrades: file.upgrades.items().map(|(_, upgrade)| upgrade.0.as_str().into()).collect(),
+            connect: file.connect,
+            protocol: match file.protocol {
+                file::Protocol::Http => ListenerProtocol::Http,
+                file::Protocol::Tcp => ListenerProtocol::Tcp,
+                file::Protocol::TlsPassthrough => ListenerProtocol::TlsPassthrough,
+                file::Protocol::Detect => ListenerProtocol::Detect,
+            },
+            sni,
+            proxy_protocol,
         })
     }
 
@@ -151,6 +172,8 @@ fn limits(file: &file::ListenerLimits) -> ListenerLimits {
         head_timeout: file.head_timeout.0,
         idle_timeout: file.idle_timeout.0,
         body_timeout: file.body_timeout.0,
+        detect_timeout: file.detect_timeout.0,
+        tunnel_idle_timeout: file.tunnel_idle_timeout.0,
         streams: file.streams,
         requests: file.requests,
     }

@@ -8,6 +8,7 @@ mod filter;
 mod health;
 mod identity;
 mod listener;
+mod protocol;
 mod unused;
 
 use std::{

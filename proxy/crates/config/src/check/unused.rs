@@ -50,7 +50,8 @@ fn warn_of_identities(config: &Config, findings: &mut Findings<'_>) {
 
 /// None: that cannot be known, as a filter that did not come with Weir may route to every cluster.
 fn used_clusters(config: &Config, document: &Document<'_>) -> Option<BTreeSet<ClusterId>> {
-    let mut used: BTreeSet<ClusterId> = config.listeners.iter().filter_map(|l| l.cluster).collect();
+    let mut used: BTreeSet<ClusterId> =
+        config.listeners.iter().flat_map(|l| l.cluster.into_iter().chain(l.sni.values().copied())).collect();
     for filter in &config.filters {
         used.extend(&filter.grants.ask);
         used.extend(filter.data.values().filter_map(|source| match source {

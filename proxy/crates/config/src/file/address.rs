@@ -110,7 +110,7 @@ fn unix(path: &str) -> Result<Address, Rejection> {
 }
 
 /// A DNS name: dots between labels of letters, digits, `-` and `_` (RFC 1123 2.1; `_` occurs in practice).
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

@@ -10,7 +10,7 @@ use super::{
     Certificate, Duration, Ejection, EndpointAddress, FilePath, Health, List, Name, PeerPattern, Retry,
     ServerName, Size,
 };
-use crate::checked::UpstreamProtocol;
+use crate::checked::{ProxyProtocolVersion, UpstreamProtocol};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -55,6 +55,10 @@ pub(crate) struct Cluster {
     pub(crate) panic_percent: u32,
     pub(crate) health: Option<Health>,
     pub(crate) limits: ClusterLimits,
+    /// Tell endpoints who a connection comes from (PROXY protocol), in its first bytes. Only for `tcp` and
+    /// `tls_passthrough` listeners: connections for HTTP are shared by many callers, and say that they are Weir's own.
+    #[schemars(example = &"v2")]
+    pub(crate) proxy_protocol: Option<ProxyProtocolVersion>,
 }
 
 impl Default for Cluster {
@@ -74,6 +78,7 @@ impl Default for Cluster {
             panic_percent: 50,
             health: None,
             limits: ClusterLimits::default(),
+            proxy_protocol: None,
         }
     }
 }

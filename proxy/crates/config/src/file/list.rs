@@ -16,6 +16,11 @@ use super::{Leaf, Name};
 pub(crate) struct List<T>(Vec<Option<T>>);
 
 impl<T> List<T> {
+    /// A list of these.
+    pub(crate) fn of(items: impl IntoIterator<Item = T>) -> List<T> {
+        List(items.into_iter().map(Some).collect())
+    }
+
     /// The items with their positions in the file, from 0.
     pub(crate) fn items(&self) -> impl Iterator<Item = (usize, &T)> {
         self.0.iter().enumerate().filter_map(|(position, item)| Some((position, item.as_ref()?)))

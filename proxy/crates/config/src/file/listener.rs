@@ -1,14 +1,16 @@
 //! `[listeners.NAME]`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Duration, FilePath, List, ListenerAddress, Name, PeerPattern, Size};
-use crate::checked::{ClientAuth, Forwarded, Mtls, RequestTimeouts};
+use super::{Duration, FilePath, List, ListenerAddress, Name, Network, PeerPattern, Size, Upgrade};
+use crate::checked::{ClientAuth, Forwarded, Mtls, ProxyProtocolMode, RequestTimeouts};
 
 /// A place where traffic enters.
-#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["address"]))]
 pub(crate) struct Listener {
@@ -32,15 +34,73 @@ pub(crate) struct Listener {
     /// What becomes of `grpc-timeout` and `x-request-timeout` (`250ms`, `2s`) fields, in which callers say how long
     /// they wait. They can only shorten what an exchange may take.
     pub(crate) request_timeouts: RequestTimeouts,
+    /// Protocols that a caller may change to, if the endpoint agrees: over HTTP/1.1 with `Upgrade`, over HTTP/2 with
+    /// extended CONNECT. A request for another one is answered 501.
+    #[schemars(example = json!(["websocket"]))]
+    pub(crate) upgrades: List<Upgrade>,
+    /// Take `CONNECT`: policies see the authority that was asked for, and the tunnel leads to an endpoint of the
+    /// cluster they choose, never to the authority itself. Otherwise it is answered 501.
+    pub(crate) connect: bool,
+    /// Only for `tls_passthrough`: clusters by the name asked for, exact or `*.suffix` (which is any number of labels
+    /// before the suffix). The exact one wins, then the longest suffix, then `cluster`; without that, the connection
+    /// is refused.
+    #[schemars(example = json!({ "db.example.com": "db", "*.example.com": "others" }))]
+    pub(crate) sni: BTreeMap<String, String>,
+    pub(crate) proxy_protocol: Option<ProxyProtocolIn>,
 }
 
-#[derive(Default, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+impl Default for Listener {
+    fn default() -> Listener {
+        Listener {
+            address: None,
+            protocol: Protocol::default(),
+            chain: List::default(),
+            cluster: None,
+            tls: None,
+            limits: ListenerLimits::default(),
+            forwarded: Forwarded::default(),
+            request_timeouts: RequestTimeouts::default(),
+            upgrades: List::of([Upgrade("websocket".into())]),
+            connect: false,
+            sni: BTreeMap::new(),
+            proxy_protocol: None,
+        }
+    }
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[schemars(extend("x-later" = ["tcp", "tls_passthrough", "detect"]))]
 pub(crate) enum Protocol {
     /// HTTP/1.1, and HTTP/2: over TLS by ALPN, in plain text by prior knowledge.
     #[default]
     Http,
+    /// Anything, server first or client first: connections go to the listener's cluster. With `tls`, TLS ends here.
+    Tcp,
+    /// TLS that ends elsewhere: connections go, as they are, to the cluster that `sni` has for the name they ask for,
+    /// or to the listener's cluster.
+    TlsPassthrough,
+    /// What the first bytes say: HTTP passes the chain, TLS ends here if there is `tls`, and everything else goes to
+    /// the listener's cluster as TCP. So does who says nothing for `detect_timeout`: servers that speak first do not
+    /// wait.
+    Detect,
+}
+
+/// A proxy before this one says who its callers are (PROXY protocol, versions 1 and 2).
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["from"]))]
+pub(crate) struct ProxyProtocolIn {
+    /// Whether each connection has to begin with a header.
+    pub(crate) mode: ProxyProtocolMode,
+    /// Who is believed. Others are refused where a header is required, and otherwise speak for themselves.
+    #[schemars(length(min = 1), example = json!(["10.0.0.0/8", "fd00::/8"]))]
+    pub(crate) from: List<Network>,
+}
+
+impl Default for ProxyProtocolIn {
+    fn default() -> ProxyProtocolIn {
+        ProxyProtocolIn { mode: ProxyProtocolMode::Require, from: List::default() }
+    }
 }
 
 /// TLS towards callers, with `certificates` or with an `identity`; ALPN offers `h2` and `http/1.1`.
@@ -124,6 +184,12 @@ pub(crate) struct ListenerLimits {
     /// The longest silence while a body is in transit, in either direction.
     #[schemars(extend("x-least" = "10ms", "x-most" = "1d"))]
     pub(crate) body_timeout: Duration,
+    /// How long the first bytes are waited for where `protocol` is `detect`.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "10s"))]
+    pub(crate) detect_timeout: Duration,
+    /// The longest silence in a tunnel (a WebSocket, `CONNECT`) or a TCP connection, both directions together.
+    #[schemars(extend("x-least" = "10ms", "x-most" = "30d"))]
+    pub(crate) tunnel_idle_timeout: Duration,
     /// Concurrent streams of one HTTP/2 connection.
     #[schemars(range(min = 1, max = 65_535))]
     pub(crate) streams: u32,
@@ -143,6 +209,8 @@ impl Default for ListenerLimits {
             head_timeout: Duration::seconds(10),
             idle_timeout: Duration::seconds(60),
             body_timeout: Duration::seconds(60),
+            detect_timeout: Duration::milliseconds(50),
+            tunnel_idle_timeout: Duration::seconds(3600),
             streams: 128,
             requests: None,
         }

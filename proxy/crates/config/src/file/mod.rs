@@ -13,12 +13,13 @@ mod health;
 mod identity;
 mod list;
 mod listener;
+mod network;
 mod retry;
 mod spiffe;
 mod text;
 mod value;
 
-pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url};
+pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url, is_host};
 pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
 pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
@@ -26,10 +27,11 @@ pub(crate) use health::Health;
 pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
+pub(crate) use network::Network;
 pub(crate) use retry::Retry;
 pub(crate) use spiffe::{PeerPattern, SpiffeIdText, WorkloadApi};
 pub use text::BUILTIN_FILTERS;
-pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Wasm, WorkerCount};
+pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Upgrade, Wasm, WorkerCount};
 pub(crate) use value::{Duration, Leaf, Rejection, Size};
 
 use schemars::JsonSchema;

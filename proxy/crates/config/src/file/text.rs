@@ -8,7 +8,7 @@ use crate::nearest;
 /// The filters that come with the proxy, as in `wasm = "builtin:NAME"`.
 pub const BUILTIN_FILTERS: [&str; 6] = ["router", "jwt", "api-key", "rbac", "canary", "circuit-breaker"];
 
-leaf!(Name, FilePath, LogTarget, Wasm, Sha256, WorkerCount);
+leaf!(Name, FilePath, LogTarget, Wasm, Sha256, Upgrade, WorkerCount);
 
 /// What operators call a listener, filter, cluster, limit or data entry.
 pub(crate) struct Name(pub(crate) String);
@@ -30,6 +30,30 @@ impl Leaf for Name {
             format!("`{}` is not a name", text.escape_debug()),
             "a name is 1 to 64 of a-z, 0-9, `_` and `-`",
         ))
+    }
+}
+
+/// A protocol that HTTP/1.1 may be changed to.
+pub(crate) struct Upgrade(pub(crate) String);
+
+impl Leaf for Upgrade {
+    const FORMAT: &'static str = "upgrade";
+    const MEANING: &'static str =
+        "The name of a protocol as it stands in an `Upgrade` field: `\"websocket\"`.";
+
+    fn parse(text: &str) -> Result<Upgrade, Rejection> {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&b);
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
+            return Err(Rejection::new(format!("`{}` is not a protocol", text.escape_debug()), ""));
+        }
+        let name = text.split('/').next().unwrap_or_default();
+        if ["h2c", "h2", "http", "tls"].iter().any(|other| name.eq_ignore_ascii_case(other)) {
+            return Err(Rejection::new(
+                format!("`{text}` would carry requests past every policy"),
+                "HTTP/2 is spoken by prior knowledge or ALPN, without an upgrade",
+            ));
+        }
+        Ok(Upgrade(text.to_ascii_lowercase()))
     }
 }
 
@@ -169,6 +193,7 @@ impl Leaf for WorkerCount {
 written! {
     Name: self, f => f.write_str(&self.0);
     FilePath: self, f => f.write_str(&self.0);
+    Upgrade: self, f => f.write_str(&self.0);
     Sha256: self, f => self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"));
     Wasm: self, f => match self {
         Wasm::Builtin(name) => write!(f, "builtin:{name}"),
