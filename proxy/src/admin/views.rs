@@ -50,10 +50,14 @@ pub(super) fn clusters(app: &App) -> Value {
             .collect();
         json!({
             "name": &**cluster.name(),
-            "requests": cluster.requests.current(),
-            "pending": cluster.pending.current(),
-            "connections": cluster.connections.current(),
+            "requests": cluster.bounds.requests.current(),
+            "pending": cluster.bounds.pending.current(),
+            "connections": cluster.bounds.connections.current(),
             "endpoints": endpoints,
+            "discovery": cluster.followed.as_ref().map(|(following, version)| json!({
+                "version": version,
+                "failing": following.failing(),
+            })),
         })
     };
     snapshot.clusters.iter().flatten().map(one).collect()

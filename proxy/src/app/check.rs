@@ -11,14 +11,15 @@ use weir_runtime::{Allocation, Engine, EngineSettings};
 use super::builtin_digested;
 use crate::{snapshot::Builder, telemetry::metrics::Metrics};
 
-/// Reads certificates, resolves names, compiles filters and has them take their configuration, as a start
-/// would. Binds nothing and writes nothing. Answers a line for each problem.
+/// Reads certificates and files of endpoints, compiles filters and has them take their configuration, as a start
+/// would. Binds nothing, writes nothing and asks nobody: names that cannot be resolved keep no proxy from starting.
+/// Answers a line for each problem.
 pub fn check(config: &Config) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     match Engine::with_allocation(EngineSettings::default(), Allocation::OnDemand) {
         Ok(engine) => {
             let metrics = Metrics::new(1);
-            let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, 1);
+            let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, 1, None);
             if let Err(errors) = builder.build(config.clone(), None) {
                 problems.extend(errors.iter().map(ToString::to_string));
             }

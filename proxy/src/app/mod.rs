@@ -27,6 +27,7 @@ use crate::{
     checks,
     clock::Clock,
     data,
+    discovery::Discovery,
     listener::{
         crowd::Crowd,
         worker::{Command, Seed},
@@ -69,6 +70,8 @@ pub struct App {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held through a whole reload: one at a time.
     control: Mutex<Control>,
+    /// Held for a moment: reloads and sources of endpoints put snapshots in force, one after the other.
+    swapping: Mutex<()>,
     /// Held for a moment: a drain must not wait for a reload.
     listening: Mutex<Listening>,
     /// Held for a moment.
@@ -130,7 +133,9 @@ impl App {
             ..EngineSettings::default()
         })?;
         let metrics = Metrics::new(workers);
-        let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, workers);
+        let discovery = Arc::new(Discovery::default());
+        let known = Some(Arc::clone(&discovery));
+        let mut builder = Builder::new(engine, Arc::clone(&metrics), builtin_digested, workers, known);
         let Built { snapshot, settled, renewals } =
             builder.build(config.clone(), None).map_err(|errors| told(&errors))?;
         builder.settle(settled, &config);
@@ -154,7 +159,7 @@ impl App {
             listeners: listening.told(),
             ..Status::default()
         };
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             path: path.to_owned(),
             shared,
             clock,
@@ -167,7 +172,11 @@ impl App {
             draining: AtomicBool::new(false),
             ending: Notify::new(),
             reloaded: Notify::new(),
-        }))
+            swapping: Mutex::new(()),
+        });
+        let told = Arc::downgrade(&app);
+        discovery.tell(move || told.upgrade().iter().for_each(|app| app.take_endpoints()));
+        Ok(app)
     }
 
     /// Where it listens: name and bound address.

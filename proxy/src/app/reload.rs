@@ -1,7 +1,10 @@
 //! Putting a change in force: everything that can fail is done before anything changes, so that any error
 //! keeps the running configuration whole.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
 
 use serde::Serialize;
 use weir_config::{Changes, Problem, differences};
@@ -195,10 +198,22 @@ impl App {
     }
 
     fn put_in_force(&self, snapshot: Arc<Snapshot>) {
+        let _one_at_a_time = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.shared.snapshot();
+        // While it was built, endpoints may have changed.
+        let snapshot = snapshot.with_endpoints().map_or(snapshot, Arc::new);
         self.shared.metrics.process.config_generation.set(SHARED, snapshot.generation);
         self.shared.swap(Arc::clone(&snapshot));
         data::carry_over(&before, &snapshot);
+        self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
+    }
+
+    /// Puts in force what the sources of clusters tell of their endpoints, all of it at once. It does not wait for a
+    /// reload that is under way.
+    pub(super) fn take_endpoints(&self) {
+        let _one_at_a_time = self.swapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(next) = self.shared.snapshot().with_endpoints() else { return };
+        self.shared.swap(Arc::new(next));
         self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
     }
 

@@ -6,9 +6,8 @@ use std::{sync::Arc, time::Duration};
 use weir_config::checked::UpstreamProtocol;
 
 use super::{
-    Checkout, Cluster, H1Connection, LocalCluster, Picked, Purpose, Reuse,
+    Bound, Bounds, Checkout, Cluster, H1Connection, LocalCluster, Permit, Picked, Purpose, Reuse,
     pool::{EndpointPool, Room},
-    shared::{Bound, Permit},
 };
 use crate::{
     error::{Error, Failure},
@@ -67,8 +66,8 @@ impl LocalCluster {
             if shares && let Some(error) = pool.failed_since(opened) {
                 return Err(error);
             }
-            if let Some(permit) = Permit::acquire(Arc::clone(&self.shared), Bound::Connections, worker.index)
-            {
+            let bounds = Arc::clone(&self.bounds);
+            if let Some(permit) = Permit::acquire(bounds, Bound::Connections, worker.index) {
                 break permit;
             }
             match self.make_room() {
@@ -129,7 +128,7 @@ impl LocalCluster {
     /// Whether to close a connection in favour of those who wait for room at other endpoints or workers: by
     /// chance, in proportion to those who wait here, so that nobody waits for ever.
     fn wanted_elsewhere(&self, worker: &Worker, pool: &EndpointPool) -> bool {
-        let (all, here) = (self.shared.pending.current(), pool.waiting.get());
+        let (all, here) = (self.bounds.pending.current(), pool.waiting.get());
         all > here && self.is_full() && worker.random() % u64::from(all) >= u64::from(here)
     }
 
@@ -142,18 +141,18 @@ impl LocalCluster {
         for pool in self.pools() {
             pool.tend(worker, self.shared.config.idle_timeout);
         }
-        if self.shared.pending.current() > 0 && self.is_full() {
+        if self.bounds.pending.current() > 0 && self.is_full() {
             self.make_room();
         }
     }
 
     fn is_full(&self) -> bool {
-        self.shared.connections.current() >= self.shared.connections.most()
+        self.bounds.connections.current() >= self.bounds.connections.most()
     }
 
     /// The limit is reached: unused connections of this worker must not hold it.
     fn make_room(&self) -> Option<Room> {
-        self.pools().iter().find_map(EndpointPool::close_one)
+        self.pools().iter().find_map(|pool| pool.close_one())
     }
 }
 
@@ -162,7 +161,7 @@ struct Queue<'a> {
     cluster: &'a LocalCluster,
     pool: &'a EndpointPool,
     worker: &'a Worker,
-    place: Option<Permit<&'a Cluster>>,
+    place: Option<Permit<&'a Bounds>>,
 }
 
 impl<'a> Queue<'a> {
@@ -170,7 +169,7 @@ impl<'a> Queue<'a> {
     async fn wait(&mut self) -> Result<(), Error> {
         if self.place.is_none() {
             self.join()?;
-            self.cluster.shared.count_limit_hit(Bound::Connections, self.worker.index);
+            self.cluster.bounds.count_limit_hit(Bound::Connections, self.worker.index);
         }
         let _ = tokio::time::timeout(LOOK_AGAIN, self.pool.freed.notified()).await;
         Ok(())
@@ -186,9 +185,9 @@ impl<'a> Queue<'a> {
     }
 
     fn join(&mut self) -> Result<(), Error> {
-        let shared: &'a Cluster = &self.cluster.shared;
-        let Some(place) = Permit::acquire(shared, Bound::Pending, self.worker.index) else {
-            shared.count_limit_hit(Bound::Pending, self.worker.index);
+        let bounds: &'a Bounds = &self.cluster.bounds;
+        let Some(place) = Permit::acquire(bounds, Bound::Pending, self.worker.index) else {
+            bounds.count_limit_hit(Bound::Pending, self.worker.index);
             return Err(Failure::PendingLimit.into());
         };
         self.place = Some(place);

@@ -1,6 +1,6 @@
 //! Opening a connection to an endpoint: socket, TLS, and which HTTP it will speak.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::io;
 
 use rustls_pki_types::ServerName;
 use tokio::{
@@ -8,9 +8,9 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use weir_config::checked::{self, ProxyProtocolVersion, UpstreamProtocol};
+use weir_config::checked::{ProxyProtocolVersion, UpstreamProtocol};
 
-use super::{Cluster, Endpoint, endpoint::Target};
+use super::{Cluster, Endpoint, Target};
 use crate::{
     error::{Error, Failure},
     proxy_protocol::{Told, write_v1, write_v2},
@@ -18,50 +18,6 @@ use crate::{
     telemetry::metrics::{PeerRefusal, SHARED},
     tls::{ClientTls, HTTP_1_1, Refused},
 };
-
-/// An endpoint of config with its name resolved.
-#[derive(Debug, Clone)]
-pub struct Resolved {
-    /// As config writes it.
-    pub name: Arc<str>,
-    /// As config writes it: the name that a certificate must have.
-    pub address: checked::Address,
-    /// Where to connect to.
-    pub target: Target,
-    /// From config.
-    pub weight: u32,
-    /// From config.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
-}
-
-impl Resolved {
-    /// Resolves the endpoints of a cluster; a name may stand for several addresses, each one an endpoint.
-    pub fn all(cluster: &checked::Cluster) -> io::Result<Vec<Self>> {
-        let mut all = Vec::with_capacity(cluster.endpoints.len());
-        for endpoint in &cluster.endpoints {
-            let mut add = |name: String, target| {
-                let (weight, labels) = (endpoint.weight, endpoint.labels.clone());
-                let address = endpoint.address.clone();
-                all.push(Self { name: name.into(), address, target, weight, labels });
-            };
-            match &endpoint.address {
-                checked::Address::Tcp(address) => add(address.to_string(), Target::Tcp(*address)),
-                checked::Address::Unix(path) => {
-                    add(format!("unix:{}", path.display()), Target::Unix(path.clone()));
-                }
-                checked::Address::Name { host, port } => {
-                    let found = std::net::ToSocketAddrs::to_socket_addrs(&(&**host, *port))
-                        .map_err(|error| io::Error::new(error.kind(), format!("{host}: {error}")))?;
-                    let mut found: Vec<_> = found.collect();
-                    found.sort();
-                    found.dedup();
-                    found.into_iter().for_each(|address| add(address.to_string(), Target::Tcp(address)));
-                }
-            }
-        }
-        Ok(all)
-    }
-}
 
 /// A fresh connection.
 #[derive(Debug)]

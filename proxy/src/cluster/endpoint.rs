@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -14,16 +12,7 @@ use std::{
 use weir_balance::{Load, Standing};
 use weir_config::checked::Address;
 
-use super::Resolved;
-
-/// Where to connect to, after names were resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
+use crate::discovery::{Resolved, Target};
 
 /// One endpoint, shared by workers.
 #[derive(Debug)]
@@ -76,7 +65,7 @@ impl Endpoint {
 
     /// Whether this is what config says and names resolve to.
     pub fn is(&self, resolved: &Resolved) -> bool {
-        let Resolved { name, address, target, weight, labels } = resolved;
+        let Resolved { name, address, target, weight, labels, ready: _ } = resolved;
         self.name == *name
             && self.address == *address
             && self.target == *target

@@ -1,12 +1,17 @@
 //! [`LocalCluster`]: one worker's side of a cluster.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
 use weir_balance::{Ask, Picker};
 
-use super::{Cluster, Endpoint, choice::Choice, pool::EndpointPool, shared::algorithm};
+use super::{Bounds, Cluster, Endpoint, choice::Choice, pool::EndpointPool, shared::algorithm};
 use crate::worker::{Dice, Worker};
 
 /// Labels that an endpoint must carry, sorted by name.
@@ -20,7 +25,10 @@ const SUBSETS: usize = 64;
 pub struct LocalCluster {
     /// What all workers share.
     pub shared: Arc<Cluster>,
-    pools: Vec<EndpointPool>,
+    /// Those of `shared`, one step nearer.
+    pub bounds: Arc<Bounds>,
+    /// By position of the endpoint. An endpoint that stays keeps its pool from one cluster to the next.
+    pools: Vec<Rc<EndpointPool>>,
     subsets: RefCell<Vec<Rc<Subset>>>,
 }
 
@@ -46,10 +54,28 @@ pub struct Picked<'a> {
 }
 
 impl LocalCluster {
-    /// This worker's side of `shared`.
-    pub fn new(shared: Arc<Cluster>) -> Self {
-        let pools = shared.endpoints.iter().map(|_| EndpointPool::default()).collect();
-        Self { shared, pools, subsets: RefCell::default() }
+    /// This worker's side of `shared`, with the connections of `before` to endpoints that are there still.
+    pub fn new(shared: Arc<Cluster>, before: Option<&LocalCluster>) -> Self {
+        let before = before.filter(|before| shared.connects_like(&before.shared));
+        let mut known: HashMap<_, _> = before
+            .into_iter()
+            .flat_map(|before| before.shared.endpoints.iter().zip(&before.pools))
+            .map(|(endpoint, pool)| ((&endpoint.target, &endpoint.address), pool))
+            .collect();
+        let mut pools = Vec::with_capacity(shared.endpoints.len());
+        for endpoint in &shared.endpoints {
+            // Taken out, since config may list an address twice.
+            pools.push(known.remove(&(&endpoint.target, &endpoint.address)).cloned().unwrap_or_default());
+        }
+        let bounds = Arc::clone(&shared.bounds);
+        Self { shared, bounds, pools, subsets: RefCell::default() }
+    }
+
+    /// Another cluster is in force in its place, or none: connections that did not go over to it are closed as
+    /// soon as nobody uses them, however long the last exchange takes that began here.
+    pub fn left_for(&self, next: Option<&LocalCluster>) {
+        let kept: HashSet<_> = next.into_iter().flat_map(|next| next.pools.iter().map(Rc::as_ptr)).collect();
+        self.pools.iter().filter(|pool| !kept.contains(&Rc::as_ptr(pool))).for_each(|pool| pool.retire());
     }
 
     /// Chooses an endpoint, if there is one that carries `labels`. `tried` are positions not to choose
@@ -105,7 +131,7 @@ impl LocalCluster {
     }
 
     /// Of all endpoints, in the cluster's order.
-    pub(super) fn pools(&self) -> &[EndpointPool] {
+    pub(super) fn pools(&self) -> &[Rc<EndpointPool>] {
         &self.pools
     }
 

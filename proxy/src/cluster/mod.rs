@@ -4,8 +4,9 @@
 //! worker's side of it: its pools of connections, its subsets.
 //!
 //! `endpoint.rs` holds what is known of an endpoint, `health.rs` decides which ones are out, `local.rs` picks among
-//! the others.
+//! the others. Where endpoints come from is for [`crate::discovery`].
 
+mod bounds;
 mod checkout;
 mod choice;
 mod connect;
@@ -16,10 +17,13 @@ mod multiplexed;
 mod pool;
 mod shared;
 
-pub use connect::{Connected, Purpose, Resolved};
-pub use endpoint::{Endpoint, Target};
+pub use bounds::{Bound, Bounds, Permit};
+pub use connect::{Connected, Purpose};
+pub use endpoint::Endpoint;
 pub use health::{Told, label};
 pub use local::{Labels, LocalCluster, Picked};
 pub use multiplexed::H2Connection;
 pub use pool::{Checkout, H1Connection, Reuse};
-pub use shared::{Bound, Cluster, Permit};
+pub use shared::{Cluster, Listed};
+
+pub use crate::discovery::{Resolved, Target};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::{PingPong, client::SendRequest};
 use tokio::sync::Notify;
 
-use super::{Cluster, shared::Permit};
+use super::{Bounds, Cluster, Permit};
 use crate::{
     clock::{Clock, Nanos},
     error::{Error, Failure},
@@ -114,7 +114,7 @@ impl Multiplexed {
         worker: &Worker,
         cluster: &Cluster,
         io: Io,
-        permit: Permit<Arc<Cluster>>,
+        permit: Permit<Arc<Bounds>>,
         freed: Rc<Notify>,
     ) -> Result<Rc<Self>, Error> {
         let (send, mut connection) = h2::client::Builder::new()

@@ -15,11 +15,10 @@ use tokio::sync::{Mutex, Notify};
 use weir_config::checked::UpstreamProtocol;
 
 use super::{
-    Cluster,
+    Bounds, Cluster, Permit,
     connect::{Connected, Purpose, connect},
     endpoint::Endpoint,
     multiplexed::{Closing, H2Connection, Multiplexed},
-    shared::Permit,
 };
 use crate::{
     clock::Nanos,
@@ -45,6 +44,8 @@ pub(super) struct EndpointPool {
     pub(super) freed: Rc<Notify>,
     /// Exchanges that wait here.
     pub(super) waiting: Cell<u32>,
+    /// The endpoint left the cluster, or is connected to in another way: nothing is kept any more.
+    retired: Cell<bool>,
 }
 
 /// A connection to use for an exchange.
@@ -65,7 +66,7 @@ pub struct H1Connection {
     /// endpoint closed it while it idled.
     pub served: u32,
     idle_since: Nanos,
-    _permit: Permit<Arc<Cluster>>,
+    _permit: Permit<Arc<Bounds>>,
 }
 
 /// Which of the connections that are there may serve an exchange.
@@ -138,6 +139,9 @@ impl EndpointPool {
     pub(super) fn give_back(&self, worker: &Worker, mut connection: H1Connection) {
         connection.served = connection.served.saturating_add(1);
         connection.idle_since = worker.recent();
+        if self.retired.get() {
+            return;
+        }
         self.idle.borrow_mut().push(connection);
         self.freed.notify_one();
     }
@@ -157,7 +161,7 @@ impl EndpointPool {
         worker: &Worker,
         cluster: &Cluster,
         endpoint: &Endpoint,
-        permit: Permit<Arc<Cluster>>,
+        permit: Permit<Arc<Bounds>>,
     ) -> Result<Checkout, Error> {
         let timeout = cluster.config.connect_timeout;
         let opening = async {
@@ -172,7 +176,9 @@ impl EndpointPool {
                     let freed = Rc::clone(&self.freed);
                     let shared = Multiplexed::open(worker, cluster, io, permit, freed).await?;
                     let lent = shared.lend(false);
-                    self.shared.borrow_mut().push(shared);
+                    if !self.retired.get() {
+                        self.shared.borrow_mut().push(shared);
+                    }
                     Ok(Checkout::H2(lent))
                 }
             }
@@ -221,6 +227,14 @@ impl EndpointPool {
         let mut shared = self.shared.borrow_mut();
         let unused = shared.iter().position(|connection| connection.streams() == 0)?;
         Some(Room::Soon(shared.remove(unused).closing()))
+    }
+
+    /// Closes what is unused now, and what is in use when it is given back.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+        // Those in use close with their last exchange.
+        self.shared.borrow_mut().clear();
     }
 
     /// Closes what idled too long, and what the endpoint closed.

@@ -2,17 +2,17 @@
 
 use std::{
     collections::HashMap,
-    ops::Deref,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
-use weir_balance::{Algorithm, Budget, Ejector, Limit, Picker};
+use weir_balance::{Algorithm, Budget, Ejector, Picker};
 use weir_config::checked;
 
-use super::{Endpoint, connect::Resolved, endpoint::Target, health::ejector};
+use super::{Bounds, Endpoint, health::ejector};
 use crate::{
-    telemetry::metrics::{ClusterMetrics, CodeClass, Gauge, Label, LimitHit},
+    discovery::{Following, Resolved, Target},
+    telemetry::metrics::{ClusterMetrics, CodeClass, Label},
     tls::ClientTls,
 };
 
@@ -24,9 +24,11 @@ const DEFAULT_DECAY: Duration = Duration::from_secs(10);
 /// A cluster. Lives on across configurations that do not change it.
 pub struct Cluster {
     /// What it was made from; equal config means the cluster is kept.
-    pub config: checked::Cluster,
-    /// In config's order.
+    pub config: Arc<checked::Cluster>,
+    /// In config's order; those without a name first.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Where they are told, and which version of that they are.
+    pub followed: Option<(Arc<Following>, u64)>,
     /// Chooses among all endpoints.
     pub picker: Picker,
     /// How many endpoints are not used.
@@ -34,15 +36,12 @@ pub struct Cluster {
     /// Takes out those whose answers are bad.
     pub(super) ejector: Ejector,
     /// How connections are secured.
-    pub tls: Option<ClientTls>,
-    /// Exchanges under way.
-    pub requests: Limit,
-    /// Exchanges that wait for a connection.
-    pub pending: Limit,
-    /// Open connections.
-    pub connections: Limit,
-    /// What retries may add.
-    pub budget: Budget,
+    pub tls: Option<Arc<ClientTls>>,
+    /// What it is spared; the same for all clusters that come one after the other under its name. The limits of
+    /// this one are adopted when it comes into force.
+    pub bounds: Arc<Bounds>,
+    /// What retries may add. It goes on as long as its rules stay the same.
+    pub budget: Arc<Budget>,
     /// What is counted.
     pub metrics: Arc<ClusterMetrics>,
 }
@@ -55,14 +54,22 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     /// Builds a cluster of resolved endpoints. Those that were in `before` already, and are the same, go on with
-    /// what is known of them.
+    /// what is known of them; limits go on with what is under way.
     pub fn new(
-        config: checked::Cluster,
-        resolved: Vec<Resolved>,
-        tls: Option<ClientTls>,
+        config: Arc<checked::Cluster>,
+        listed: Listed,
+        tls: Option<Arc<ClientTls>>,
         metrics: Arc<ClusterMetrics>,
         before: Option<&Cluster>,
     ) -> Self {
+        let bounds = match before {
+            Some(before) => Arc::clone(&before.bounds),
+            None => Bounds::new(&config.limits, Arc::clone(&metrics)),
+        };
+        let budget = before.filter(|before| before.config.retry == config.retry).map_or_else(
+            || Arc::new(Budget::new(config.retry.budget_percent, config.retry.budget_per_second)),
+            |before| Arc::clone(&before.budget),
+        );
         let (default_rtt, decay) = latency(&config.balancer);
         let before = before.filter(|before| latency(&before.config.balancer) == (default_rtt, decay));
         let mut known: HashMap<&Target, &Arc<Endpoint>> =
@@ -72,17 +79,16 @@ impl Cluster {
             Some(endpoint) if endpoint.is(&resolved) => Arc::clone(endpoint),
             _ => Arc::new(Endpoint::new(resolved, default_rtt, decay)),
         };
-        let endpoints: Vec<_> = resolved.into_iter().map(one).collect();
+        let endpoints: Vec<_> = listed.endpoints.into_iter().map(one).collect();
         let cluster = Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
             endpoints,
+            followed: listed.followed,
             out: AtomicU32::new(0),
             ejector: ejector(&config.ejection),
             tls,
-            requests: Limit::new(config.limits.requests),
-            pending: Limit::new(config.limits.pending),
-            connections: Limit::new(config.limits.connections),
-            budget: Budget::new(config.retry.budget_percent, config.retry.budget_per_second),
+            bounds,
+            budget,
             metrics,
             config,
         };
@@ -99,9 +105,45 @@ impl Cluster {
         ended + self.metrics.requests_active.sum()
     }
 
+    /// The same with the endpoints as they are told now. None: they are as they were.
+    pub fn renewed(&self) -> Option<Self> {
+        let (following, version) = self.followed.as_ref()?;
+        if following.version() == *version {
+            return None;
+        }
+        let (config, tls, metrics) = (Arc::clone(&self.config), self.tls.clone(), Arc::clone(&self.metrics));
+        Some(Self::new(config, Listed::now(following), tls, metrics, Some(self)))
+    }
+
     /// The name in config, logs and metrics.
     pub fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// Whether connections that were made for `before` are as this one would make them.
+    pub(super) fn connects_like(&self, before: &Self) -> bool {
+        let (config, was) = (&self.config, &before.config);
+        (config.protocol, &config.tls, config.limits.head) == (was.protocol, &was.tls, was.limits.head)
+    }
+}
+
+/// The endpoints that a cluster is made of.
+#[derive(Debug)]
+pub struct Listed {
+    endpoints: Vec<Resolved>,
+    followed: Option<(Arc<Following>, u64)>,
+}
+
+impl Listed {
+    /// Those that never change.
+    pub fn fixed(endpoints: Vec<Resolved>) -> Self {
+        Self { endpoints, followed: None }
+    }
+
+    /// Those that are told now.
+    pub fn now(following: &Arc<Following>) -> Self {
+        let (version, endpoints) = following.endpoints();
+        Self { endpoints, followed: Some((Arc::clone(following), version)) }
     }
 }
 
@@ -121,74 +163,5 @@ pub(super) fn algorithm(balancer: &checked::Balancer) -> Algorithm {
         checked::Balancer::PeakEwma { .. } => Algorithm::PeakEwma,
         checked::Balancer::RingHash => Algorithm::RingHash,
         checked::Balancer::Maglev => Algorithm::Maglev,
-    }
-}
-
-/// Which of a cluster's limits a [`Permit`] counts against.
-#[derive(Debug, Clone, Copy)]
-pub enum Bound {
-    /// `limits.requests`.
-    Requests,
-    /// `limits.pending`.
-    Pending,
-    /// `limits.connections`.
-    Connections,
-}
-
-/// A place within a limit, given back when dropped. A gauge shows how many are taken.
-///
-/// What lives on by itself, as a connection does, holds an `Arc` of its cluster; an exchange borrows its cluster,
-/// because all workers would write that count.
-#[derive(Debug)]
-pub struct Permit<C: Deref<Target = Cluster>> {
-    cluster: C,
-    bound: Bound,
-    worker: usize,
-}
-
-impl<C: Deref<Target = Cluster>> Permit<C> {
-    /// Takes a place for the worker at this position; none = the limit is reached, which is for the caller
-    /// to [count](Cluster::count_limit_hit).
-    pub fn acquire(cluster: C, bound: Bound, worker: usize) -> Option<Self> {
-        if !cluster.limit(bound).try_acquire() {
-            return None;
-        }
-        cluster.gauge(bound).up(worker);
-        Some(Self { cluster, bound, worker })
-    }
-}
-
-impl<C: Deref<Target = Cluster>> Drop for Permit<C> {
-    fn drop(&mut self) {
-        self.cluster.limit(self.bound).release();
-        self.cluster.gauge(self.bound).down(self.worker);
-    }
-}
-
-impl Cluster {
-    /// Counts that an exchange met a limit.
-    pub fn count_limit_hit(&self, bound: Bound, worker: usize) {
-        let hit = match bound {
-            Bound::Requests => LimitHit::Requests,
-            Bound::Pending => LimitHit::Pending,
-            Bound::Connections => LimitHit::Connections,
-        };
-        self.metrics.limit_hits.one(worker, hit);
-    }
-
-    fn gauge(&self, bound: Bound) -> &Gauge {
-        match bound {
-            Bound::Requests => &self.metrics.requests_active,
-            Bound::Pending => &self.metrics.pending,
-            Bound::Connections => &self.metrics.connections_active,
-        }
-    }
-
-    fn limit(&self, bound: Bound) -> &Limit {
-        match bound {
-            Bound::Requests => &self.requests,
-            Bound::Pending => &self.pending,
-            Bound::Connections => &self.connections,
-        }
     }
 }

@@ -152,8 +152,8 @@ async fn send(
 ) -> Result<ResponseHead, Error> {
     let worker = &state.worker;
     let cluster = snapshot.cluster(question.cluster).ok_or(Failure::NoRoute)?;
-    let Some(_permit) = Permit::acquire(&*cluster.shared, Bound::Requests, worker.index) else {
-        cluster.shared.count_limit_hit(Bound::Requests, worker.index);
+    let Some(_permit) = Permit::acquire(&*cluster.bounds, Bound::Requests, worker.index) else {
+        cluster.bounds.count_limit_hit(Bound::Requests, worker.index);
         return Err(Failure::RequestLimit.into());
     };
     let mut tried = Vec::new();

@@ -44,7 +44,7 @@ impl ListenSocket {
         match address {
             Address::Tcp(address) => bind_tcp(*address, workers.max(1)),
             Address::Unix(path) => bind_unix(path),
-            Address::Name { .. } => {
+            Address::Name { .. } | Address::Srv { .. } => {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "a name is no interface"))
             }
         }
@@ -207,6 +207,7 @@ impl fmt::Display for Shown<'_> {
         match self.0 {
             Address::Tcp(address) => address.fmt(f),
             Address::Name { host, port } => write!(f, "{host}:{port}"),
+            Address::Srv { service } => write!(f, "srv:{service}"),
             Address::Unix(path) => path.display().fmt(f),
         }
     }

@@ -3,6 +3,8 @@
 //! What config did not change is taken over from the snapshot before - clusters with their endpoints' load,
 //! filters with their instances, certificates - so that a reload costs what it changes.
 
+mod clusters;
+
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -18,9 +20,10 @@ use weir_runtime::{BucketSettings, Buckets, Engine, Limits, Program, ProgramSett
 use super::{Alive, ListenerPlan, Renewal, Snapshot, identities::Identities, slots::Slots};
 use crate::{
     chain::{DataSet, FilterPlan, Prepare, read_data},
-    cluster::{Cluster, Resolved},
+    cluster::Cluster,
+    discovery::Discovery,
     telemetry::metrics::{Metrics, SHARED},
-    tls::{ClientTls, ServerTls, TlsError},
+    tls::{ServerTls, TlsError},
 };
 
 /// What keeps a configuration from coming into force.
@@ -70,6 +73,7 @@ pub struct Builder {
     metrics: Arc<Metrics>,
     builtins: Builtins,
     workers: usize,
+    discovery: Option<Arc<Discovery>>,
     slots: Slots,
     buckets: Arc<Buckets>,
     /// State of filters by name: it survives swaps.
@@ -83,10 +87,16 @@ impl std::fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Nothing built yet.
-    pub fn new(engine: Engine, metrics: Arc<Metrics>, builtins: Builtins, workers: usize) -> Self {
+    /// Nothing built yet. Without discovery names are not resolved.
+    pub fn new(
+        engine: Engine,
+        metrics: Arc<Metrics>,
+        builtins: Builtins,
+        workers: usize,
+        discovery: Option<Arc<Discovery>>,
+    ) -> Self {
         let (slots, buckets, states) = Default::default();
-        Self { engine, metrics, builtins, workers, slots, buckets, states }
+        Self { engine, metrics, builtins, workers, discovery, slots, buckets, states }
     }
 
     /// The engine that filters run on.
@@ -114,8 +124,8 @@ impl Builder {
         };
         let identities = Identities::prepare(&config, before, &self.metrics);
         let mut clusters: Vec<Option<Arc<Cluster>>> = (0..slots.len()).map(|_| None).collect();
-        for cluster in &config.clusters {
-            match self.cluster(cluster, before, &identities) {
+        for (cluster, built) in self.clusters(&config, before, &identities) {
+            match built {
                 Ok(built) => clusters[slots.of(&cluster.name).unwrap_or_default()] = Some(built),
                 Err(reason) => fail(format!("clusters.{}", cluster.name), reason),
             }
@@ -183,38 +193,6 @@ impl Builder {
             identities: before.identities.clone(),
             _alive: Alive::new(),
         }))
-    }
-
-    fn cluster(
-        &self,
-        config: &checked::Cluster,
-        before: Option<&Snapshot>,
-        identities: &Identities,
-    ) -> Result<Arc<Cluster>, String> {
-        let named = config.endpoints.iter().any(|e| matches!(e.address, checked::Address::Name { .. }));
-        let slot = self.slots.of(&config.name);
-        let earlier = before.and_then(|b| b.clusters.get(slot?)?.as_ref());
-        let kept = earlier.filter(|cluster| cluster.config == *config);
-        if let Some(kept) = kept
-            && !named
-        {
-            return Ok(Arc::clone(kept));
-        }
-        let resolved = Resolved::all(config).map_err(|error| error.to_string())?;
-        if let Some(kept) = kept
-            && kept.endpoints.iter().map(|e| &e.target).eq(resolved.iter().map(|r| &r.target))
-        {
-            return Ok(Arc::clone(kept));
-        }
-        let tls = match &config.tls {
-            Some(tls) => {
-                let loaded = ClientTls::load(tls, config.protocol, |name| identities.find(name));
-                Some(loaded.map_err(|error| told(&error))?)
-            }
-            None => None,
-        };
-        let (metrics, earlier) = (self.metrics.cluster(&config.name), earlier.map(|cluster| &**cluster));
-        Ok(Arc::new(Cluster::new(config.clone(), resolved, tls, metrics, earlier)))
     }
 
     fn listener(

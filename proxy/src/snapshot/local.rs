@@ -74,7 +74,7 @@ pub struct LocalState {
     /// The `date` field.
     pub date: RefCell<DateCache>,
     current: RefCell<Rc<LocalSnapshot>>,
-    generation: Cell<u64>,
+    version: Cell<u64>,
     #[expect(clippy::vec_box, reason = "lent out by moving the box, not its large content")]
     heads: RefCell<Vec<Box<Heads>>>,
 }
@@ -93,9 +93,10 @@ const HEAD_BYTES: usize = 16 * 1024;
 impl LocalState {
     /// A worker that begins with the snapshot in force.
     pub fn new(worker: Worker, shared: Arc<Shared>, access_log: Option<WorkerLog>) -> Self {
+        let version = shared.version();
         let snapshot = shared.snapshot();
         Self {
-            generation: Cell::new(snapshot.generation),
+            version: Cell::new(version),
             current: RefCell::new(Rc::new(LocalSnapshot::new(snapshot, None, &worker))),
             routes: RefCell::new(shared.metrics.route_cache()),
             date: RefCell::new(DateCache::new()),
@@ -106,9 +107,9 @@ impl LocalState {
         }
     }
 
-    /// The snapshot in force, as this worker uses it. Costs one relaxed load when nothing changed.
+    /// The snapshot in force, as this worker uses it. Costs one load when nothing changed.
     pub fn snapshot(&self) -> Rc<LocalSnapshot> {
-        if self.shared.generation() != self.generation.get() {
+        if self.shared.version() != self.version.get() {
             self.advance();
         }
         Rc::clone(&self.current.borrow())
@@ -126,10 +127,12 @@ impl LocalState {
 
     #[cold]
     fn advance(&self) {
+        // First its version: whatever is swapped in between is looked at once more.
+        self.version.set(self.shared.version());
         let next = self.shared.snapshot();
-        self.generation.set(next.generation);
         let local = LocalSnapshot::new(next, Some(&self.current.borrow()), &self.worker);
-        self.current.replace(Rc::new(local));
+        let before = self.current.replace(Rc::new(local));
+        before.left_for(&self.current.borrow());
     }
 
     /// Heads to fill.
@@ -193,6 +196,17 @@ impl LocalSnapshot {
         Self { shared, listeners, clusters, filters }
     }
 
+    /// Another one is in force: closes connections that did not go over to it.
+    fn left_for(&self, next: &LocalSnapshot) {
+        for (slot, cluster) in self.clusters.iter().enumerate() {
+            let Some(cluster) = cluster else { continue };
+            let successor = next.clusters.get(slot).and_then(Option::as_ref);
+            if successor.is_none_or(|successor| !Rc::ptr_eq(successor, cluster)) {
+                cluster.left_for(successor.map(|successor| &**successor));
+            }
+        }
+    }
+
     /// A snapshot's clusters alone: to fetch what it needs before it comes into force.
     fn clusters_of(shared: Arc<Snapshot>, before: &LocalSnapshot) -> Self {
         let clusters = local_clusters(&shared, Some(before));
@@ -219,8 +233,10 @@ fn local_clusters(shared: &Snapshot, before: Option<&LocalSnapshot>) -> Vec<Opti
     let old = before.map_or(&[][..], |b| &b.clusters);
     let one = |(slot, cluster): (usize, &Option<Arc<Cluster>>)| {
         let cluster = cluster.as_ref()?;
-        let kept = old.get(slot).and_then(Option::as_ref).filter(|old| Arc::ptr_eq(&old.shared, cluster));
-        Some(kept.cloned().unwrap_or_else(|| Rc::new(LocalCluster::new(Arc::clone(cluster)))))
+        let before = old.get(slot).and_then(Option::as_ref);
+        let kept = before.filter(|old| Arc::ptr_eq(&old.shared, cluster)).cloned();
+        let new = || Rc::new(LocalCluster::new(Arc::clone(cluster), before.map(|before| &**before)));
+        Some(kept.unwrap_or_else(new))
     };
     shared.clusters.iter().enumerate().map(one).collect()
 }

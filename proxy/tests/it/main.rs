@@ -2,6 +2,7 @@
 
 mod demo;
 mod examples;
+mod discovery;
 mod exchange;
 mod mesh;
 mod ops;

@@ -40,6 +40,8 @@ pub struct Config {
     pub workers: usize,
     /// Folder of compiled filters; none: they are not kept.
     pub cache: Option<PathBuf>,
+    /// How names of endpoints are resolved.
+    pub dns: Dns,
     /// Time for exchanges under way when the proxy ends.
     pub drain: Duration,
     /// The least important messages that are written.
@@ -77,6 +79,15 @@ pub struct Admin {
     pub address: SocketAddr,
 }
 
+/// How names of endpoints are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dns {
+    /// None: those that the system is set up with.
+    pub servers: Vec<SocketAddr>,
+    /// How long a start or reload waits for answers.
+    pub timeout: Duration,
+}
+
 /// The least important messages that are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -112,12 +123,17 @@ pub enum AccessLog {
 pub enum Address {
     /// An IP address and a port.
     Tcp(SocketAddr),
-    /// To be resolved when the configuration is loaded. Only endpoints have names.
+    /// To be resolved while the proxy runs. Only endpoints have names.
     Name {
         /// A DNS name in lower case.
         host: Arc<str>,
         /// Not 0.
         port: u16,
+    },
+    /// SRV records that tell hosts, ports and weights. Only endpoints have them.
+    Srv {
+        /// A DNS name in lower case: `_http._tcp.users.internal`.
+        service: Arc<str>,
     },
     /// Path of a Unix socket.
     Unix(PathBuf),
@@ -205,8 +221,8 @@ pub struct Cluster {
     pub balancer: Balancer,
     /// What is spoken with them.
     pub protocol: UpstreamProtocol,
-    /// At least one, and at least one has a weight.
-    pub endpoints: Vec<Endpoint>,
+    /// Where its endpoints are told.
+    pub endpoints: Endpoints,
     /// None: plain text.
     pub tls: Option<UpstreamTls>,
     /// From the first packet of a connection until it can be used, TLS included.
@@ -229,6 +245,25 @@ pub struct Cluster {
     pub limits: ClusterLimits,
     /// Endpoints are told who a TCP connection comes from; none: they are not.
     pub proxy_protocol: Option<ProxyProtocolVersion>,
+}
+
+/// Where the endpoints of a cluster are told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Endpoints {
+    /// In the configuration: at least one, and at least one has a weight.
+    Listed(Vec<Endpoint>),
+    /// In a file that exists: see [`load_endpoints`](crate::load_endpoints).
+    File(PathBuf),
+}
+
+impl Endpoints {
+    /// Those that the configuration lists.
+    pub fn listed(&self) -> &[Endpoint] {
+        match self {
+            Self::Listed(listed) => listed,
+            Self::File(_) => &[],
+        }
+    }
 }
 
 /// How an endpoint is picked for an attempt.
@@ -267,9 +302,9 @@ pub enum UpstreamProtocol {
 }
 
 /// One server of a cluster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// A name is resolved once when the configuration is loaded.
+    /// A name may stand for many.
     pub address: Address,
     /// Relative to the others, 0 to 65,535; 0 gets nothing.
     pub weight: u32,

@@ -12,7 +12,7 @@ use toml::{
 };
 
 use crate::{
-    regular,
+    json, regular,
     report::{Problem, Report, Severity, Source},
 };
 
@@ -80,6 +80,17 @@ impl<'t> Document<'t> {
         match regular::read(text) {
             Some(root) => Ok(Document { name: name.into(), text, root }),
             None => Document::parse_any(text, name),
+        }
+    }
+
+    /// # Errors
+    /// The first place where the text is not JSON.
+    pub(crate) fn parse_json(text: &'t str, name: &str) -> Result<Document<'t>, Report> {
+        match json::read(text) {
+            Ok(root) => Ok(Document { name: name.into(), text, root }),
+            Err(fault) => {
+                Err(Report::new(name, vec![syntax_problem(text, fault.reason, fault.bytes.into())]))
+            }
         }
     }
 

@@ -14,9 +14,11 @@ pub mod spiffe;
 mod changes;
 mod check;
 mod document;
+mod endpoints;
 mod file;
 mod findings;
 mod inline;
+mod json;
 mod nearest;
 mod reference;
 mod regular;
@@ -30,6 +32,7 @@ use std::path::Path;
 
 pub use changes::{Changes, Delta, differences};
 pub use checked::Config;
+pub use endpoints::load_endpoints;
 pub use file::BUILTIN_FILTERS;
 pub use reference::reference;
 pub use report::{Problem, Report, Severity};
@@ -57,15 +60,20 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
 /// Everything that is wrong with it, at once; or the one reason why it could not be read.
 pub fn load(path: &Path) -> Result<Config, Report> {
     let name = path.display().to_string();
-    let unreadable = |reason: String| Report::whole(&name, reason);
+    let text = read_text(path, &name)?;
+    parse(&text, path.parent().unwrap_or(Path::new("")), &name)
+}
+
+/// What is in a file that is not too long.
+fn read_text(path: &Path, name: &str) -> Result<String, Report> {
+    let unreadable = |reason: String| Report::whole(name, reason);
     let bytes = std::fs::metadata(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(unreadable(format!("is {bytes} bytes long; the longest allowed is {FILE_BYTES_MAX}")));
     }
     let bytes = std::fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|e| unreadable(format!("is not UTF-8 from byte {} on", e.utf8_error().valid_up_to())))?;
-    parse(&text, path.parent().unwrap_or(Path::new("")), &name)
+    String::from_utf8(bytes)
+        .map_err(|e| unreadable(format!("is not UTF-8 from byte {} on", e.utf8_error().valid_up_to())))
 }
 
 /// Checks a configuration given as text. Relative paths in it are relative to `base_dir`; `name` is what
@@ -76,7 +84,7 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 pub fn parse(text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> {
     let document = Document::parse(text, name)?;
     let mut findings = Findings::new(&document);
-    let config = shape::read(&document, &mut findings)
+    let config = shape::read::<file::File>(&document, &mut findings)
         .and_then(|file| check::check(&file, &document, base_dir, &mut findings));
     let report = findings.finish();
     match config {

@@ -7,9 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::{
     document::Value,
     file::{
-        AdminAddress, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name, Network,
-        PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm, WorkerCount,
-        WorkloadApi,
+        AdminAddress, DnsServer, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name, Network, PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm, WorkerCount, WorkloadApi,
     },
     schema::{choices, keyword},
 };
@@ -109,8 +107,9 @@ impl<'a> Rules<'a> {
 pub(crate) type Check = fn(&Value<'_>) -> Result<u128, Rejection>;
 
 /// The syntaxes behind the schema's formats.
-const LEAVES: [(&str, Check); 18] = [
+const LEAVES: [(&str, Check); 19] = [
     (AdminAddress::FORMAT, check::<AdminAddress>),
+    (DnsServer::FORMAT, check::<DnsServer>),
     (Duration::FORMAT, check::<Duration>),
     (EndpointAddress::FORMAT, check::<EndpointAddress>),
     (FilePath::FORMAT, check::<FilePath>),

@@ -1,7 +1,7 @@
 //! The JSON schema of the configuration file, made from the file types.
 
 use schemars::{
-    Schema,
+    JsonSchema, Schema,
     generate::SchemaSettings,
     transform::{RecursiveTransform, Transform},
 };
@@ -13,8 +13,16 @@ use crate::file::File;
 /// where there is one. Beside standard keywords it has `x-least` and `x-most`, which bound sizes and durations,
 /// and `x-later`, which lists values that a later version will accept.
 pub fn schema() -> Value {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<File>();
-    schema.insert("title".into(), "Weir configuration".into());
+    let mut schema = schema_of::<File>();
+    if let Some(root) = schema.as_object_mut() {
+        root.insert("title".into(), "Weir configuration".into());
+    }
+    schema
+}
+
+/// The same of any file that is read by such types.
+pub(crate) fn schema_of<F: JsonSchema>() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<F>();
     RecursiveTransform(as_toml).transform(&mut schema);
     schema.to_value()
 }

@@ -3,27 +3,32 @@
 //! It goes through the whole tree, reports what does not fit and leaves it out, so that serde afterwards reads
 //! only what is right and the checks that follow see as much of the configuration as possible.
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value as Json};
 
 use crate::{
     document::{Document, Entry, Node, Place, Value},
-    file::{File, Leaf, Name},
+    file::{Leaf, Name},
     findings::Findings,
     inline, nearest,
     rules::{LeafRule, Rule, Rules, TableRule, kind},
-    schema::schema,
+    schema::schema_of,
 };
 
 /// The file types with everything in them that fits the schema. None only if not even that can be read, which
 /// has been reported then.
-pub(crate) fn read(document: &Document<'_>, findings: &mut Findings<'_>) -> Option<File> {
-    let schema = schema();
+pub(crate) fn read<F: JsonSchema + DeserializeOwned>(
+    document: &Document<'_>,
+    findings: &mut Findings<'_>,
+) -> Option<F> {
+    let schema = schema_of::<F>();
     let mut shape = Shape { rules: Rules::of(&schema), findings };
     let json = shape.value(&schema, &document.root, &Place::Root)?;
     match serde_json::from_value(json) {
         Ok(file) => Some(file),
         Err(error) => {
-            findings.key(&Place::Root, format!("the configuration cannot be read: {error}"), "");
+            findings.key(&Place::Root, format!("it cannot be read: {error}"), "");
             None
         }
     }

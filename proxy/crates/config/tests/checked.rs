@@ -47,7 +47,7 @@ fn the_sketch_of_the_design_is_a_whole_configuration() {
     let ten_seconds = Duration::from_secs(10);
     let default_rtt = Duration::from_millis(30);
     assert_eq!(users.balancer, Balancer::PeakEwma { decay: ten_seconds, default_rtt });
-    assert_eq!(users.endpoints[1].labels["version"], "v2".into());
+    assert_eq!(users.endpoints.listed()[1].labels["version"], "v2".into());
     let Some(UpstreamTls::Names(tls)) = &users.tls else { panic!("{:?}", users.tls) };
     assert_eq!(tls.server_name.as_deref(), Some("users.internal"));
 }
@@ -65,7 +65,7 @@ fn the_example_of_the_reference_is_a_whole_configuration() {
     };
     assert_eq!(config.filters[1].data["jwks"], keys);
     let name = Address::Name { host: "idp.example.com".into(), port: 443 };
-    assert_eq!(config.clusters[2].endpoints[0].address, name);
+    assert_eq!(config.clusters[2].endpoints.listed()[0].address, name);
     assert_eq!((config.limits[0].per_second, config.limits[0].burst), (10.0, 20));
 }
 
@@ -106,8 +106,8 @@ fn what_is_not_written_has_its_default() {
     assert_eq!((limits.answer, limits.remembered), (65_536, 4096));
 
     let cluster = &config.clusters[0];
-    assert_eq!(cluster.endpoints[0].address, Address::Unix(Path::new(FILES).join("run/users.sock")));
-    assert_eq!((cluster.endpoints[0].weight, cluster.retries), (1, 1));
+    assert_eq!(cluster.endpoints.listed()[0].address, Address::Unix(Path::new(FILES).join("run/users.sock")));
+    assert_eq!((cluster.endpoints.listed()[0].weight, cluster.retries), (1, 1));
     let retry = &cluster.retry;
     assert_eq!(
         (&retry.statuses[..], &retry.grpc[..]),

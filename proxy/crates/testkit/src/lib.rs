@@ -7,6 +7,7 @@
 mod agent;
 mod ca;
 mod deadline;
+mod dns;
 mod echo;
 mod guest;
 mod h2_client;
@@ -26,6 +27,7 @@ mod wire;
 pub use agent::Agent;
 pub use ca::{Ca, Leaf, SvidPlan};
 pub use deadline::{PATIENCE, eventually, within};
+pub use dns::{DnsAnswer, DnsRecord, DnsServer};
 pub use echo::{EchoOptions, EchoOrigin, EchoProtocol};
 pub use guest::build_guest;
 pub use h2_client::{Http2, Sending};

@@ -64,8 +64,8 @@ impl Exchange<'_> {
         let Some(cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
         self.sofar.cluster = Some(slot);
         let worker = self.state.worker.index;
-        let Some(_permit) = Permit::acquire(&*cluster.shared, Bound::Requests, worker) else {
-            cluster.shared.count_limit_hit(Bound::Requests, worker);
+        let Some(_permit) = Permit::acquire(&*cluster.bounds, Bound::Requests, worker) else {
+            cluster.bounds.count_limit_hit(Bound::Requests, worker);
             return Err(Failure::RequestLimit.into());
         };
         if self.sofar.tunnel == Some(Tunnel::Connect) {

@@ -7,8 +7,7 @@ use super::{
     cells::Cells,
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
-        Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Ejected, FilterFault, Handshake,
-        Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
+    Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault, Handshake, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
     },
 };
 use std::sync::Arc;
@@ -131,6 +130,9 @@ scope! {
             "Connections to endpoints that did not come about.";
         tls_refusals: Counters<PeerRefusal> = "weir_cluster_tls_refusals_total",
             "Endpoints refused in the TLS handshake, by what was wrong with them; each is a failed connection as well.";
+        endpoints: Gauge = "weir_cluster_endpoints", "Endpoints that exchanges may go to.";
+        discovery: Counters<Discovered> = "weir_cluster_discovery_total",
+            "Times that a source told of the cluster's endpoints: answers of name servers, changed files.";
         limit_hits: Counters<LimitHit> = "weir_cluster_limit_hits_total", "Times that a limit of the cluster was reached.";
         duration: Histogram = "weir_upstream_duration_seconds",
             "From an attempt's begin to the head of its response.";
@@ -176,6 +178,8 @@ scope! {
         config_generation: Gauge = "weir_config_generation", "Configuration in force, counted from 1 at start.";
         config_reloads: Counters<Reload> = "weir_config_reloads_total", "Times that the configuration was read again.";
         snapshots: Gauge = "weir_snapshots", "Configurations in memory: one, and those that exchanges still finish on.";
+        swaps: Counter = "weir_snapshots_total",
+            "Snapshots put in force: changed configurations, filters and endpoints.";
         certificate_failures: Counter = "weir_certificate_reload_failures_total",
             "Changed certificate files that could not be used; the old ones stay in force.";
         access_log_lines: Counter = "weir_access_log_lines_total", "Lines handed to the access log.";

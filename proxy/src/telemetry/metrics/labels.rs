@@ -353,6 +353,18 @@ label! {
 }
 
 label! {
+    /// What a source of endpoints told.
+    Discovered "result" {
+        /// Another list.
+        Applied "applied",
+        /// The same list.
+        Unchanged "unchanged",
+        /// Nothing that can be used; the endpoints that were known stay.
+        Failed "failed",
+    }
+}
+
+label! {
     /// How a reload ended.
     Reload "result" {
         /// The new configuration is in force.

@@ -80,7 +80,7 @@ impl ClientTls {
             (None, Address::Tcp(address)) => Some(address.ip().into()),
             (None, Address::Name { host, .. }) => ServerName::try_from(host.to_string()).ok(),
             // An address is never sent.
-            (None, Address::Unix(_)) => match self.kind {
+            (None, Address::Unix(_) | Address::Srv { .. }) => match self.kind {
                 Kind::Names(_) => None,
                 Kind::Identity(_) => Some(std::net::IpAddr::from([0, 0, 0, 0]).into()),
             },

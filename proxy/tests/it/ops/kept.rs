@@ -1,10 +1,13 @@
 //! What a reload does not change goes on as it was: sockets, connections, instances, statistics.
 
+use std::sync::Arc;
+
 use anyhow::Result;
-use weir_testkit::{EchoOrigin, Http1, LoadPlan, WeirProcess, eventually};
+use tokio::sync::Notify;
+use weir_testkit::{EchoOrigin, Ending, Http1, LoadPlan, Script, ScriptedOrigin, WeirProcess, eventually};
 
 use super::{generation, shown};
-use crate::stage::weir;
+use crate::stage::{plain, weir};
 
 /// Two filters, two clusters; `version` and `weight` are what changes.
 fn config(one: &EchoOrigin, two: &EchoOrigin, version: &str, weight: u32) -> String {
@@ -43,7 +46,7 @@ async fn only_what_changed_is_made_anew() -> Result<()> {
         assert_eq!(client.get(path).await?.status, 200);
     }
     assert_eq!(one.connections(), 1, "an unchanged cluster keeps its connections");
-    assert_eq!(two.connections(), 2, "a changed one makes new ones");
+    assert_eq!(two.connections(), 1, "so does an endpoint whose address a change leaves alone");
     // An attempt is counted when its response has gone out.
     let counted = async || {
         (answered(&weir, "one").await.ok()?, answered(&weir, "two").await.ok()?).eq(&(2, 1)).then_some(())
@@ -120,4 +123,63 @@ async fn a_removed_cluster_is_missed_even_if_another_comes() -> Result<()> {
     assert_eq!(shown(&weir, "/filters", "changing").await?["generation"], 2);
     assert_eq!((one.requests(), two.requests()), (2, 0));
     Ok(())
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// An origin that holds its first answer back until the gate opens.
+async fn gated(gate: &Arc<Notify>) -> Result<ScriptedOrigin> {
+    let gate = Arc::clone(gate);
+    let script = move |number| match number {
+        0 => Script::new().head().wait(&gate).send(OK).hang(),
+        _ => Script::always(OK),
+    };
+    ScriptedOrigin::start_with(None, script).await
+}
+
+/// Two exchanges on connections of their own, the first still under way.
+async fn one_under_way(weir: &WeirProcess, origin: &ScriptedOrigin) -> Result<Http1> {
+    let mut busy = Http1::connect(weir.address("web")?).await?;
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await?;
+    origin.until("the request", |seen| seen.first()?.heads.first().cloned()).await?;
+    Ok(busy)
+}
+
+#[tokio::test]
+async fn what_is_unused_of_an_endpoint_that_leaves_is_closed_and_the_rest_ends_well() -> Result<()> {
+    let gate = Arc::new(Notify::new());
+    let (leaves, stays) = (gated(&gate).await?, EchoOrigin::start("stays").await?);
+    let weir = weir(plain(leaves.address(), "").replace("count = 2", "count = 1")).await?;
+    let mut busy = one_under_way(&weir, &leaves).await?;
+    assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 200);
+    weir.rewrite_config(&plain(stays.address(), "").replace("count = 2", "count = 1"))?;
+    generation(&weir, 2).await?;
+    let left = |number: usize| {
+        move |seen: &[weir_testkit::Seen]| (seen.get(number)?.ending == Some(Ending::PeerLeft)).then_some(())
+    };
+    leaves.until("the unused connection being closed", left(1)).await?;
+    assert_eq!(leaves.seen()[0].ending, None, "the exchange under way keeps its own");
+    gate.notify_one();
+    assert_eq!(busy.response("GET").await?.text(), "ok");
+    leaves.until("that being closed too", left(0)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn limits_count_what_began_before_a_change() -> Result<()> {
+    let gate = Arc::new(Notify::new());
+    let (origin, other) = (gated(&gate).await?, EchoOrigin::start("other").await?);
+    let limits = "[clusters.origin.limits]\nrequests = 1\n";
+    let before = plain(origin.address(), limits);
+    let weir = weir(before.clone()).await?;
+    let mut busy = one_under_way(&weir, &origin).await?;
+    let more = format!("endpoints = [{{ address = \"{}\" }}, ", other.address());
+    weir.rewrite_config(&before.replace("endpoints = [", &more))?;
+    generation(&weir, 2).await?;
+    assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 503);
+    gate.notify_one();
+    assert_eq!(busy.response("GET").await?.status, 200);
+    let served =
+        async || (Http1::fetch(weir.address("web").ok()?, "/").await.ok()?.status == 200).then_some(());
+    eventually("room", served).await
 }

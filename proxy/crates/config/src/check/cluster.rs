@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::Checker;
 use crate::{
-    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, Retry, UpstreamNames, UpstreamTls},
+    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Retry, UpstreamNames, UpstreamTls},
     document::Place,
-    file::{self, BalancerKind, PeakEwma},
+    file::{self, BalancerKind, List, PeakEwma},
 };
 
 impl Checker<'_, '_> {
@@ -82,11 +82,54 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Vec<Endpoint>> {
-        let all_at = at.key("endpoints");
+    fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Endpoints> {
+        let listed_at = at.key("endpoints");
+        let named = |tls: &file::UpstreamTls| {
+            tls.server_name.is_some() || tls.identity.is_some() || self.named_tls(&listed_at)
+        };
+        let unnamed_tls = file.tls.as_ref().is_some_and(|tls| !named(tls));
+        match (&file.endpoints, &file.discovery) {
+            (Some(_), Some(_)) => {
+                let help = "leave out `endpoints`, or `discovery`";
+                self.findings.key(&at.key("discovery"), "the cluster lists its endpoints itself", help);
+                None
+            }
+            (Some(listed), None) => {
+                let endpoints = self.listed(listed, &listed_at, unnamed_tls);
+                let weightless = |e: &Option<Endpoint>| e.as_ref().is_some_and(|e| e.weight == 0);
+                if !endpoints.is_empty() && endpoints.iter().all(weightless) {
+                    self.findings.key(
+                        &listed_at,
+                        "every endpoint has weight 0: none could be picked",
+                        "give one a weight",
+                    );
+                }
+                endpoints.into_iter().collect::<Option<_>>().map(Endpoints::Listed)
+            }
+            (None, Some(discovery)) => {
+                let file = discovery.file.as_ref()?;
+                Some(Endpoints::File(self.existing(file, &at.key("discovery").key("file"))))
+            }
+            // What is written there is no list, which has been told.
+            (None, None) if self.document.has(&listed_at) || self.document.has(&at.key("discovery")) => None,
+            (None, None) => {
+                let help = "for example: endpoints = [{ address = \"10.0.0.1:8080\" }]";
+                self.findings.key(at, "the key `endpoints` is missing", help);
+                None
+            }
+        }
+    }
+
+    /// A list of endpoints; none for each that is broken. TLS that is `unnamed` verifies the host of an address.
+    pub(super) fn listed(
+        &mut self,
+        listed: &List<file::Endpoint>,
+        all_at: &Place<'_>,
+        unnamed_tls: bool,
+    ) -> Vec<Option<Endpoint>> {
         let mut seen: HashMap<&Address, usize> = HashMap::new();
         let mut endpoints = Vec::new();
-        for (position, endpoint) in file.endpoints.items() {
+        for (position, endpoint) in listed.items() {
             let at = all_at.item(position);
             let Some(address) = endpoint.address.as_ref().map(|address| &address.0) else {
                 endpoints.push(None);
@@ -97,14 +140,14 @@ impl Checker<'_, '_> {
                 let reason = format!("`{address}` is in this cluster already, at position {first}");
                 self.findings.warn(&address_at, reason, "to send it more, give it a weight");
             }
-            let nameless =
-                file.tls.as_ref().is_some_and(|tls| tls.server_name.is_none() && tls.identity.is_none());
-            if nameless && matches!(address, Address::Unix(_)) && !self.named_tls(&all_at) {
-                self.findings.value(
-                    &address_at,
-                    "TLS to a Unix socket has no name to verify",
-                    "add a server_name to the cluster's tls",
-                );
+            let nameless = match address {
+                Address::Unix(_) => Some("TLS to a Unix socket has no name to verify"),
+                // Whoever can forge an answer could name a host of their own (RFC 6125 1.8).
+                Address::Srv { .. } => Some("TLS to hosts that SRV records name has no name to verify"),
+                Address::Tcp(_) | Address::Name { .. } => None,
+            };
+            if let Some(reason) = nameless.filter(|_| unnamed_tls) {
+                self.findings.value(&address_at, reason, "add a server_name to the cluster's tls");
             }
             endpoints.push(Some(Endpoint {
                 address: self.absolute(address),
@@ -112,14 +155,7 @@ impl Checker<'_, '_> {
                 labels: endpoint.labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
             }));
         }
-        if !endpoints.is_empty() && endpoints.iter().all(|e| e.as_ref().is_some_and(|e| e.weight == 0)) {
-            self.findings.key(
-                &all_at,
-                "every endpoint has weight 0: none could be picked",
-                "give one a weight",
-            );
-        }
-        endpoints.into_iter().collect()
+        endpoints
     }
 
     /// Something is written as the server name, right or wrong.

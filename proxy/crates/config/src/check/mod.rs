@@ -18,8 +18,9 @@ use std::{
 
 use crate::{
     Written,
-    checked::{AccessLog, Admin, ClusterId, Config, FilterId, RateLimit},
+    checked::{AccessLog, Admin, ClusterId, Config, Dns, Endpoint, FilterId, RateLimit},
     document::{Document, Place},
+    endpoints::ENDPOINTS_MAX,
     file::{self, File, FilePath, List, LogTarget, Name, WorkerCount},
     findings::Findings,
     nearest,
@@ -62,6 +63,10 @@ pub(crate) fn check(
     let config = Config {
         admin: file.admin.as_ref().and_then(|admin| checker.admin(admin)),
         workers: workers(&file.workers.count),
+        dns: Dns {
+            servers: file.dns.servers.items().map(|(_, server)| server.0).collect(),
+            timeout: file.dns.timeout.0,
+        },
         cache: file.cache.directory.as_ref().map(|path| checker.path(path)),
         drain: file.drain.timeout.0,
         log: file.telemetry.log,
@@ -80,6 +85,29 @@ pub(crate) fn check(
     };
     unused::warn(&config, document, checker.findings);
     Some(config)
+}
+
+/// The endpoints of a file of their own. None: something is wrong, and has been reported.
+pub(crate) fn endpoints(
+    file: &file::EndpointsFile,
+    document: &Document<'_>,
+    base_dir: &Path,
+    unnamed_tls: bool,
+    findings: &mut Findings<'_>,
+) -> Option<Vec<Endpoint>> {
+    let (filters, clusters, identities) = Default::default();
+    let mut checker = Checker { filters, clusters, identities, document, base_dir, findings };
+    let root = Place::Root;
+    let at = root.key("endpoints");
+    let listed = checker.listed(&file.endpoints, &at, unnamed_tls);
+    if listed.len() > ENDPOINTS_MAX {
+        checker.findings.key(
+            &at,
+            format!("{} endpoints are too many", listed.len()),
+            format!("at most {ENDPOINTS_MAX}"),
+        );
+    }
+    listed.into_iter().collect()
 }
 
 struct Checker<'a, 'd> {

@@ -11,7 +11,7 @@ use crate::checked::Address;
 /// Bytes of a path that the kernel accepts for a Unix socket (`sockaddr_un.sun_path` less its final zero).
 const UNIX_PATH_MAX: usize = 107;
 
-leaf!(AdminAddress, ListenerAddress, EndpointAddress, Url, ServerName);
+leaf!(AdminAddress, DnsServer, ListenerAddress, EndpointAddress, Url, ServerName);
 
 /// An IP address and a port.
 pub(crate) struct AdminAddress(pub(crate) SocketAddr);
@@ -23,6 +23,29 @@ impl Leaf for AdminAddress {
 
     fn parse(text: &str) -> Result<AdminAddress, Rejection> {
         literal(text).map(AdminAddress)
+    }
+}
+
+/// A server of the domain name system.
+pub(crate) struct DnsServer(pub(crate) SocketAddr);
+
+/// RFC 1035 4.2.
+const DNS_PORT: u16 = 53;
+
+impl Leaf for DnsServer {
+    const FORMAT: &'static str = "dns-server";
+    const MEANING: &'static str = "An IP address, with a port unless that is 53: `\"10.0.0.2\"`, \
+        `\"10.0.0.2:5353\"`, `\"[fd00::2]:5353\"`.";
+
+    fn parse(text: &str) -> Result<DnsServer, Rejection> {
+        let address = match text.parse::<IpAddr>() {
+            Ok(ip) => Some(SocketAddr::new(ip, DNS_PORT)),
+            Err(_) => text.parse().ok().filter(|address: &SocketAddr| address.port() != 0),
+        };
+        address.map(DnsServer).ok_or_else(|| {
+            let help = "write its IP address: \"10.0.0.2\", \"10.0.0.2:5353\"";
+            Rejection::new(format!("`{}` is not a DNS server", text.escape_debug()), help)
+        })
     }
 }
 
@@ -48,14 +71,21 @@ pub(crate) struct EndpointAddress(pub(crate) Address);
 impl Leaf for EndpointAddress {
     const FORMAT: &'static str = "endpoint-address";
     const MEANING: &'static str = "A host and a port, or a Unix socket: `\"10.0.0.1:8080\"`, `\"[::1]:8080\"`, \
-        `\"users.internal:8080\"`, `\"unix:/run/users.sock\"`. Names are resolved when the configuration is \
-        loaded.";
+        `\"users.internal:8080\"`, `\"unix:/run/users.sock\"`; or a name of which SRV records tell hosts, ports \
+        and weights (RFC 2782): `\"srv:_http._tcp.users.internal\"`. Of these the hosts of the first priority \
+        serve.";
 
     fn parse(text: &str) -> Result<EndpointAddress, Rejection> {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix(path).map(EndpointAddress);
         }
         let refuse = |help: &str| Err(Rejection::new(format!("`{text}` is not an address"), help));
+        if let Some(service) = text.strip_prefix("srv:") {
+            return match is_host(service) {
+                true => Ok(EndpointAddress(Address::Srv { service: service.to_ascii_lowercase().into() })),
+                false => refuse("write the records' name, without a port: \"srv:_http._tcp.users.internal\""),
+            };
+        }
         if text.contains("://") {
             return refuse("write host and port only; TLS is chosen by the cluster's `tls`");
         }
@@ -193,6 +223,7 @@ impl Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Name { host, port } => write!(f, "{host}:{port}"),
+            Address::Srv { service } => write!(f, "srv:{service}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -200,6 +231,7 @@ impl Display for Address {
 
 written! {
     AdminAddress: self, f => self.0.fmt(f);
+    DnsServer: self, f => self.0.fmt(f);
     ListenerAddress: self, f => self.0.fmt(f);
     EndpointAddress: self, f => self.0.fmt(f);
     ServerName: self, f => f.write_str(&self.0);

@@ -15,19 +15,19 @@ use crate::checked::{ProxyProtocolVersion, UpstreamProtocol};
 /// A group of endpoints that serve the same thing.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(extend("required" = ["endpoints"]))]
 pub(crate) struct Cluster {
     /// How an endpoint is picked for an attempt.
     pub(crate) balancer: BalancerKind,
     pub(crate) peak_ewma: Option<PeakEwma>,
     /// What is spoken with the endpoints.
     pub(crate) protocol: UpstreamProtocol,
-    /// At least one.
+    /// At least one, unless the cluster has a `discovery`.
     #[schemars(
         length(min = 1),
         example = json!([{ "address": "10.0.0.1:8080" }, { "address": "10.0.0.2:8080" }])
     )]
-    pub(crate) endpoints: List<Endpoint>,
+    pub(crate) endpoints: Option<List<Endpoint>>,
+    pub(crate) discovery: Option<Discovery>,
     /// Speak TLS with the endpoints. Without this section it is plain text.
     pub(crate) tls: Option<UpstreamTls>,
     /// From the first packet of a connection until it can be used, TLS included.
@@ -67,7 +67,8 @@ impl Default for Cluster {
             balancer: BalancerKind::default(),
             peak_ewma: None,
             protocol: UpstreamProtocol::Auto,
-            endpoints: List::default(),
+            endpoints: None,
+            discovery: None,
             tls: None,
             connect_timeout: Duration::seconds(1),
             idle_timeout: Duration::seconds(50),
@@ -120,13 +121,41 @@ impl Default for PeakEwma {
     }
 }
 
+/// Endpoints that are told from elsewhere and change while the proxy runs, instead of `endpoints`.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["file"]))]
+pub(crate) struct Discovery {
+    /// A file with a list `endpoints`, written as in a cluster: TOML, or JSON if its name ends in `.json`. It may be
+    /// empty (`endpoints = []`). A change comes into force by itself; one that cannot be read or has an error
+    /// leaves the endpoints as they were. Replace it by a rename, so that nobody reads half of it.
+    #[schemars(example = "users.endpoints.toml")]
+    pub(crate) file: Option<FilePath>,
+}
+
+/// What a file of endpoints holds.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["endpoints"]))]
+pub(crate) struct EndpointsFile {
+    /// May be empty.
+    #[schemars(example = json!([{ "address": "10.0.0.1:8080" }]))]
+    pub(crate) endpoints: List<Endpoint>,
+}
+
 /// One server of a cluster.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["address"]))]
 pub(crate) struct Endpoint {
-    /// Where it listens.
-    #[schemars(example = "10.0.0.1:8080", example = "users.internal:8080", example = "unix:/run/users.sock")]
+    /// Where it listens. A name stands for every address that it has, each an endpoint of its own; it is asked for
+    /// again as often as its answers say (1 s to 1 h).
+    #[schemars(
+        example = "10.0.0.1:8080",
+        example = "users.internal:8080",
+        example = "srv:_http._tcp.users.internal",
+        example = "unix:/run/users.sock"
+    )]
     pub(crate) address: Option<EndpointAddress>,
     /// Its share of the traffic, relative to the others of its cluster; 0 takes it out.
     #[schemars(range(min = 0, max = 65_535))]

@@ -19,8 +19,8 @@ mod spiffe;
 mod text;
 mod value;
 
-pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url, is_host};
-pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
+pub(crate) use address::{AdminAddress, DnsServer, EndpointAddress, ListenerAddress, ServerName, Url, is_host};
+pub(crate) use cluster::{BalancerKind, Cluster, Endpoint, EndpointsFile, PeakEwma, UpstreamTls};
 pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
 pub(crate) use health::Health;
@@ -36,6 +36,7 @@ pub(crate) use value::{Duration, Leaf, Rejection, Size};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::checked;
 
@@ -47,6 +48,7 @@ pub(crate) struct File {
     pub(crate) workers: Workers,
     pub(crate) drain: Drain,
     pub(crate) cache: Cache,
+    pub(crate) dns: Dns,
     pub(crate) telemetry: Telemetry,
     pub(crate) access_log: AccessLog,
     pub(crate) listeners: Named<Listener>,
@@ -99,6 +101,25 @@ pub(crate) struct Cache {
     /// Without it, filters are compiled at every start.
     #[schemars(example = "/var/cache/weir")]
     pub(crate) directory: Option<FilePath>,
+}
+
+/// How names of endpoints are resolved.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dns {
+    /// Servers to ask, instead of those in `/etc/resolv.conf`. The hosts file counts either way.
+    #[schemars(example = json!(["10.0.0.2", "10.0.0.3:5353"]))]
+    pub(crate) servers: List<DnsServer>,
+    /// How long a start, or a reload with new names, waits for answers. A cluster whose names are not known by then
+    /// begins without endpoints and answers 503 until they are.
+    #[schemars(extend("x-least" = "0s", "x-most" = "1m"))]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Dns {
+        Dns { servers: List::default(), timeout: Duration::seconds(5) }
+    }
 }
 
 /// What the proxy says about itself.

@@ -1,11 +1,7 @@
 //! Noticing that files changed which the running configuration was made from.
 //!
 //! It stands apart from applying a change ([`crate::app`]): what is noticed here is only that there is reason
-//! to read again. A file is known by what `stat` says of it, taken before the file is read, so that no change
-//! falls between reading and watching.
-
-mod seen;
-mod watch;
+//! to read again.
 
 use std::path::PathBuf;
 
@@ -13,11 +9,10 @@ use weir_config::checked::{
     Certificate, Config, DataSource, IdentitySource, ListenerTls, UpstreamTls, WasmSource,
 };
 
-pub use seen::Seen;
-pub use watch::Watch;
+pub use crate::files::{Seen, Watch};
 
 /// Every file that a configuration names and that is read when it is loaded: code and data of filters,
-/// certificates, keys and roots.
+/// certificates, keys and roots. Files of endpoints are not among them: these change by themselves.
 pub fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for filter in &config.filters {

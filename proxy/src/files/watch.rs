@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -36,8 +36,8 @@ const ARRIVALS: usize = 16;
 /// Watches files.
 #[derive(Debug)]
 pub struct Watch {
-    /// The one that names all others.
-    principal: PathBuf,
+    /// The one that names all others; none: each file stands for itself.
+    principal: Option<PathBuf>,
     /// None: the system tells nothing.
     notifier: Option<RecommendedWatcher>,
     told: Arc<Told>,
@@ -85,6 +85,15 @@ impl Told {
 impl Watch {
     /// Watches nothing yet. All other files are named by this one.
     pub fn new(principal: PathBuf) -> Self {
+        Self::of(Some(principal))
+    }
+
+    /// Watches nothing yet. No file has to do with another.
+    pub fn of_each() -> Self {
+        Self::of(None)
+    }
+
+    fn of(principal: Option<PathBuf>) -> Self {
         let told = Arc::new(Told::default());
         let tell = Arc::clone(&told);
         let notifier = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -150,11 +159,15 @@ impl Watch {
         last
     }
 
-    /// The principal alone changed, and was renamed into its place: nobody renames half a file. Of any other
-    /// that cannot be said, since a key may follow its certificate.
+    /// What changed was renamed into its place: nobody renames half a file. If there is a principal, only it may
+    /// have: of the others nothing can be said, since a key may follow its certificate.
     fn is_whole(&self, now: &Seen) -> bool {
-        now.differs_only_in(&self.seen, &self.principal)
-            && self.told.arrivals().iter().any(|arrival| now.shows(&self.principal, arrival))
+        let Some(changed) = now.unlike(&self.seen).filter(|changed| !changed.is_empty()) else {
+            return false;
+        };
+        let may = |path: &Path| self.principal.as_deref().is_none_or(|principal| principal == path);
+        let arrivals = self.told.arrivals();
+        changed.iter().all(|path| may(path) && arrivals.iter().any(|arrival| now.shows(path, arrival)))
     }
 }
 
@@ -243,6 +256,30 @@ mod tests {
         watch.cover(Seen::now(files()));
         fs::write(at("weir.toml"), "written in place again").unwrap();
         assert!(!watch.seen.again().shows(&at("weir.toml"), &at("draft")));
+    }
+
+    #[tokio::test]
+    async fn of_files_that_have_nothing_to_do_with_each_other_each_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let files = || [at("one"), at("two")];
+        files().iter().for_each(|file| fs::write(file, "1").unwrap());
+        let mut watch = Watch::of_each();
+        watch.cover(Seen::now(files()));
+        assert!(!watch.is_whole(&watch.seen.again()), "nothing changed");
+        fs::write(at("draft"), "2").unwrap();
+        fs::rename(at("draft"), at("two")).unwrap();
+        within("the rename", async {
+            while !watch.is_whole(&watch.seen.again()) {
+                watch.told.something.notified().await;
+            }
+        })
+        .await
+        .unwrap();
+        fs::write(at("one"), "written in place").unwrap();
+        assert!(!watch.is_whole(&watch.seen.again()));
+        fs::remove_file(at("one")).unwrap();
+        assert!(!watch.is_whole(&watch.seen.again()));
     }
 
     #[test]

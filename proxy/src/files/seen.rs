@@ -59,11 +59,19 @@ impl Seen {
         Self::now(self.0.keys().cloned())
     }
 
-    /// The same files as in `other`, all alike but this one, which is there.
-    pub(super) fn differs_only_in(&self, other: &Self, path: &Path) -> bool {
-        let mut unlike = self.0.iter().zip(&other.0).filter(|(one, two)| one != two).map(|(one, _)| one);
-        let only = matches!(unlike.next(), Some((name, Some(_))) if name == path) && unlike.next().is_none();
-        only && self.0.len() == other.0.len()
+    /// Those of the same files that are not as in `other`. None: one of them is gone, or these are other files.
+    pub(super) fn unlike(&self, other: &Self) -> Option<Vec<&Path>> {
+        if !self.0.keys().eq(other.0.keys()) {
+            return None;
+        }
+        let mut unlike = Vec::new();
+        for ((path, now), before) in self.0.iter().zip(other.0.values()) {
+            if now != before {
+                now.as_ref()?;
+                unlike.push(path.as_path());
+            }
+        }
+        Some(unlike)
     }
 
     /// A file was seen in the state that another path leads to now.

@@ -1,0 +1,99 @@
+//! Files of endpoints: read when they are replaced, kept as they were when they are not in order.
+
+use anyhow::Result;
+use weir_testkit::{EchoOrigin, Http1, Launch, LoadPlan, WeirProcess};
+
+use super::{config, failure, has_endpoints, shown};
+use crate::stage::WEIR;
+
+fn toml(origins: &[&EchoOrigin]) -> String {
+    let one = |origin: &&EchoOrigin| format!("[[endpoints]]\naddress = \"{}\"\n", origin.address());
+    let listed: String = origins.iter().map(one).collect();
+    if listed.is_empty() { "endpoints = []\n".to_owned() } else { listed }
+}
+
+fn names(origins: &[&EchoOrigin]) -> Vec<String> {
+    origins.iter().map(|origin| origin.address().to_string()).collect()
+}
+
+async fn reading(name: &str, content: &str) -> Result<WeirProcess> {
+    let config = config(&format!("discovery = {{ file = \"{name}\" }}"), "");
+    Launch::new(WEIR, config).file(name, content).start().await
+}
+
+#[tokio::test]
+async fn a_file_that_is_replaced_changes_the_endpoints_and_keeps_what_stays() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let weir = reading("users.toml", &toml(&[&one])).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    assert_eq!(client.get("/").await?.status, 200);
+    weir.write_file("users.toml", toml(&[&one, &two]))?;
+    has_endpoints(&weir, &names(&[&one, &two])).await?;
+    for _ in 0..8 {
+        assert_eq!(client.get("/").await?.status, 200);
+    }
+    assert_eq!((one.requests() + two.requests(), one.connections()), (9, 1), "connections stay");
+    assert!(two.requests() > 0);
+    let answered = shown(&weir).await?["endpoints"][0]["answered"].as_u64();
+    assert!(answered > Some(1), "so do statistics: {answered:?}");
+    weir.write_file("users.toml", toml(&[]))?;
+    has_endpoints(&weir, &[]).await?;
+    assert_eq!(client.get("/").await?.status, 503);
+    weir.write_file("users.toml", toml(&[&two]))?;
+    has_endpoints(&weir, &names(&[&two])).await?;
+    assert_eq!(client.get("/").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_told_with_its_place_and_changes_nothing() -> Result<()> {
+    let one = EchoOrigin::start("one").await?;
+    let good = format!("{{\n \"endpoints\": [\n  {{ \"address\": \"{}\" }}\n ]\n}}", one.address());
+    let weir = reading("users.json", &good).await?;
+    has_endpoints(&weir, &names(&[&one])).await?;
+    for (bad, told) in [
+        ("{\n \"endpoints\": [\n  { \"address\": \"nonsense\" }\n ]\n}", "line 3, endpoints[0].address"),
+        ("{\n \"endpoints\": [", "line 2"),
+        ("{}", "the key `endpoints` is missing"),
+        ("{ \"endpoints\": [], \"more\": 1 }", "unknown key `more`"),
+    ] {
+        weir.write_file("users.json", bad)?;
+        let found = weir_testkit::eventually(told, async || {
+            failure(&weir).await.ok().filter(|reason| reason.contains(told))
+        });
+        found.await?;
+        has_endpoints(&weir, &names(&[&one])).await?;
+    }
+    weir.write_file("users.json", &good)?;
+    weir.line_with("nothing is wrong there any more").await?;
+    let failed = weir.metric("weir_cluster_discovery_total{cluster=\"origin\",result=\"failed\"}").await?;
+    assert!(failed >= Some(4.0), "{failed:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_on_a_file_with_an_error_is_refused() -> Result<()> {
+    let config = config("discovery = { file = \"users.toml\" }", "");
+    let told = Launch::new(WEIR, config).file("users.toml", "endpoints = 3\n").refused().await?;
+    let told = told.stderr.join("\n");
+    assert!(told.contains("clusters.origin") && told.contains("line 1"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_under_load_fail_no_request() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let weir = reading("users.toml", &toml(&[&one, &two])).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/").start();
+    for round in 0..30 {
+        let origins: &[&EchoOrigin] = match round % 3 {
+            0 => &[&one, &two],
+            1 => &[&one],
+            _ => &[&two],
+        };
+        weir.write_file("users.toml", toml(origins))?;
+        has_endpoints(&weir, &names(origins)).await?;
+        load.passed(10).await?;
+    }
+    load.stop().await?.all_ok()
+}
