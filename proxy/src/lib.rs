@@ -19,6 +19,7 @@ pub mod message;
 pub mod proxy_protocol;
 pub mod reload;
 pub mod resident;
+pub mod restart;
 pub mod snapshot;
 pub mod stream;
 pub mod tcp;

@@ -9,6 +9,7 @@ mod views;
 use std::{
     convert::Infallible,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     sync::Arc,
     time::Duration,
 };
@@ -49,7 +50,21 @@ impl Admin {
         Ok(Self(socket))
     }
 
-    /// Answers requests from now on, on the runtime this is called in, and tells where.
+    /// On a socket that a process before this one listened on, if that is bound to the address.
+    pub fn inherited(socket: OwnedFd, address: SocketAddr) -> std::io::Result<Option<Self>> {
+        let socket = TcpListener::from(socket);
+        let bound = socket.local_addr()?;
+        socket.set_nonblocking(true)?;
+        let fits = bound == address || (address.port() == 0 && bound.ip() == address.ip());
+        Ok(fits.then_some(Self(socket)))
+    }
+
+    /// Its socket once more, for a successor.
+    pub fn descriptor(&self) -> std::io::Result<OwnedFd> {
+        Ok(self.0.try_clone()?.into())
+    }
+
+    /// Answers requests from now on, on the runtime this is called in, until a successor does. Tells where.
     pub fn serve(self, app: &Arc<App>) -> std::io::Result<SocketAddr> {
         let socket = tokio::net::TcpListener::from_std(self.0)?;
         let address = socket.local_addr()?;
@@ -62,7 +77,11 @@ async fn accept(socket: tokio::net::TcpListener, app: Arc<App>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = socket.accept().await else {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            () = app.handed_over() => return,
+        };
+        let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };

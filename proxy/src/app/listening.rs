@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, atomic::AtomicUsize},
 };
 
@@ -12,9 +13,10 @@ use tokio::sync::mpsc;
 use crate::{
     listener::{
         socket::ListenSocket,
-        sockets::Sockets,
+        sockets::{Inherited, Sockets},
         worker::{Command, Listen},
     },
+    restart::Offer,
     snapshot::Snapshot,
 };
 
@@ -29,19 +31,43 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Nowhere yet.
-    pub(super) fn new(workers: usize) -> Self {
-        Self { sockets: Sockets::new(workers), by_name: HashMap::new(), closed: false }
+    /// Nowhere yet; what is inherited waits for its listeners.
+    pub(super) fn new(workers: usize, inherited: Vec<Inherited>) -> Self {
+        Self { sockets: Sockets::new(workers, inherited), by_name: HashMap::new(), closed: false }
     }
 
     /// As [`Listening::bind`], at the start: fails if another process listens on one of the addresses, which
     /// `SO_REUSEPORT` would let pass to share its connections.
     pub(super) fn bind_alone(&self, snapshot: &Snapshot) -> Result<Bound> {
         for plan in &snapshot.listeners {
-            let name = &plan.config.name;
-            ListenSocket::probe(&plan.config.address).with_context(|| format!("listeners.{name}"))?;
+            let (name, address) = (&plan.config.name, &plan.config.address);
+            if !self.sockets.inherits(name, address) {
+                ListenSocket::probe(address).with_context(|| format!("listeners.{name}"))?;
+            }
         }
-        self.bind(snapshot)
+        let bound = self.bind(snapshot)?;
+        self.sockets.discard_the_rest();
+        Ok(bound)
+    }
+
+    /// Everything, for a successor. None: it was closed.
+    pub(super) fn offer(&self, snapshot: &Snapshot) -> io::Result<Option<Vec<Offer>>> {
+        if self.closed {
+            return Ok(None);
+        }
+        let configured = |name: &Arc<str>| snapshot.listeners.iter().find(|plan| plan.config.name == *name);
+        let mut offers = Vec::new();
+        for (name, socket) in &self.by_name {
+            let Some(plan) = configured(name) else { continue };
+            let (listener, configured) = (name.to_string(), plan.config.address.to_string());
+            offers.push(Offer { listener, configured, sockets: socket.descriptors()? });
+        }
+        Ok(Some(offers))
+    }
+
+    /// A successor has them all.
+    pub(super) fn hand_over(&self) {
+        self.by_name.values().for_each(|socket| socket.hand_over());
     }
 
     /// A socket for each listener: the one it has, or a new one. Nothing is accepted yet.

@@ -30,9 +30,11 @@ use crate::{
     discovery::Discovery,
     listener::{
         crowd::Crowd,
+        sockets::Inherited,
         worker::{Command, Seed},
     },
     reload::{Seen, files},
+    restart::Offer,
     snapshot::{BuildError, Builder, Built, Shared},
     telemetry::{
         access_log::AccessLog,
@@ -78,6 +80,8 @@ pub struct App {
     status: Mutex<Status>,
     access_log: Option<AccessLog>,
     draining: AtomicBool,
+    handed_over: AtomicBool,
+    relieved: Notify,
     /// Raised when the process is asked to end.
     pub ending: Notify,
     /// Raised after each reload: other files may count from now on.
@@ -119,8 +123,13 @@ pub struct Standing {
 
 impl App {
     /// Starts a proxy with the configuration that was read from `path`; `seen` are the files that it was read
-    /// from, as they were before.
-    pub fn start(path: &Path, config: Config, mut seen: Seen) -> Result<Arc<Self>> {
+    /// from, as they were before. Listeners whose sockets are inherited do not bind any.
+    pub fn start(
+        path: &Path,
+        config: Config,
+        mut seen: Seen,
+        inherited: Vec<Inherited>,
+    ) -> Result<Arc<Self>> {
         let workers = config.workers;
         seen.look(files(&config));
         let instances = (workers * config.filters.len() * 3).clamp(64, 4096) as u32;
@@ -140,7 +149,7 @@ impl App {
             builder.build(config.clone(), None).map_err(|errors| told(&errors))?;
         builder.settle(settled, &config);
         renewals.iter().for_each(|renewal| renewal.adopt());
-        let mut listening = Listening::new(workers);
+        let mut listening = Listening::new(workers, inherited);
         let bound = listening.bind_alone(&snapshot)?;
         let access_log = AccessLog::open(&config.access_log, workers, Arc::clone(&metrics))
             .with_context(|| access_log_place(&config))?;
@@ -170,6 +179,8 @@ impl App {
             status: Mutex::new(status),
             access_log,
             draining: AtomicBool::new(false),
+            handed_over: AtomicBool::new(false),
+            relieved: Notify::new(),
             ending: Notify::new(),
             reloaded: Notify::new(),
             swapping: Mutex::new(()),
@@ -233,6 +244,32 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// The sockets of all listeners, for a successor. None: this process drains.
+    pub fn offer(&self) -> std::io::Result<Option<Vec<Offer>>> {
+        let snapshot = self.shared.snapshot();
+        match self.is_draining() {
+            true => Ok(None),
+            false => self.listening().offer(&snapshot),
+        }
+    }
+
+    /// A successor listens on all sockets now: whoever waits there is its concern. Ends this process.
+    pub fn hand_over(&self) {
+        tracing::info!("a successor has taken over");
+        self.listening().hand_over();
+        self.handed_over.store(true, Ordering::Relaxed);
+        self.relieved.notify_waiters();
+        self.ending.notify_one();
+    }
+
+    /// Waits until a successor listens in its place.
+    pub async fn handed_over(&self) {
+        let relieved = self.relieved.notified();
+        if !self.handed_over.load(Ordering::Relaxed) {
+            relieved.await;
+        }
+    }
+
     /// Stops listening, lets exchanges finish within config's time, and ends the workers.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -241,7 +278,8 @@ impl App {
         // First our end of the sockets, so that each closes as soon as its worker has emptied its backlog:
         // whoever comes later is refused at once instead of waiting in vain.
         self.listening().close();
-        self.workers.iter().for_each(|worker| drop(worker.send(Command::Drain)));
+        let backlog = !self.handed_over.load(Ordering::Relaxed);
+        self.workers.iter().for_each(|worker| drop(worker.send(Command::Drain { backlog })));
         let ends = Instant::now() + patience;
         let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < ends {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Sections that the process is built on.
-const NEEDS_RESTART: [&str; 4] = ["admin", "workers", "cache", "access_log"];
+const NEEDS_RESTART: [&str; 5] = ["admin", "workers", "cache", "restart", "access_log"];
 
 /// What became of reading the configuration again.
 #[derive(Debug, Serialize)]

@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod inspect;
 mod run;
+mod succession;
 
 use std::{path::PathBuf, process::ExitCode};
 

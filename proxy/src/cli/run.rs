@@ -1,6 +1,8 @@
 //! `weir run`: the control side of the process, from start to drain.
 
 use std::{
+    net::SocketAddr,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     pin::pin,
     process::ExitCode,
@@ -14,11 +16,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use super::succession::Succession;
 use crate::{
     admin::Admin,
     app::App,
     reload::{Seen, Watch},
     resident,
+    restart::Inheritance,
     telemetry::log,
 };
 
@@ -42,23 +46,26 @@ pub(super) fn run(path: &Path, announce: Option<PathBuf>, format: log::Format) -
     };
     log::init(config.log, format)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let admin = match &config.admin {
-        Some(admin) => {
-            let bound = Admin::bind(admin.address);
-            Some(bound.with_context(|| format!("admin.address: cannot listen on {}", admin.address))?)
-        }
-        None => None,
-    };
-    let app = App::start(path, config, seen)?;
+    let Inheritance { sockets, admin: inherited, predecessor } =
+        Inheritance::take(config.restart.as_deref())?;
+    let admin = config.admin.as_ref().map(|admin| bind_admin(admin.address, inherited)).transpose()?;
+    let succession = Succession::new(config.restart.clone(), predecessor);
+    let app = App::start(path, config, seen, sockets)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(RELOAD_LINGERS)
         .build()?;
-    let ended = runtime.block_on(control(&app, admin, announce));
+    let ended = runtime.block_on(control(&app, admin, announce, succession));
     // A reload that is still under way has nothing left to change.
     runtime.shutdown_background();
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn bind_admin(address: SocketAddr, inherited: Option<OwnedFd>) -> Result<Admin> {
+    let inherited = inherited.map(|socket| Admin::inherited(socket, address)).transpose();
+    let bound = inherited.and_then(|inherited| inherited.flatten().map_or_else(|| Admin::bind(address), Ok));
+    bound.with_context(|| format!("admin.address: cannot listen on {address}"))
 }
 
 /// Signals that end the process; the second one ends it at once.
@@ -76,16 +83,23 @@ impl Endings {
     }
 }
 
-async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>) -> Result<()> {
+async fn control(
+    app: &Arc<App>,
+    admin: Option<Admin>,
+    announce: Option<PathBuf>,
+    mut succession: Succession,
+) -> Result<()> {
     let mut endings =
         Endings { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let mut hangup = signal(SignalKind::hangup())?;
+    let for_successor = admin.as_ref().map(Admin::descriptor).transpose().context("admin")?;
     let admin = admin.map(|admin| admin.serve(app)).transpose().context("admin")?;
     tokio::spawn(app.keep_data_fresh());
     tokio::spawn(app.keep_checking());
     tokio::spawn(app.keep_identities_fresh());
     let mut watch = Watch::new(app.path().to_owned());
     watch.cover(app.seen());
+    succession.begin(app, for_successor).await?;
     if let Some(file) = announce {
         tell_addresses(app, admin, &file).with_context(|| format!("--announce {}", file.display()))?;
     }
@@ -119,6 +133,7 @@ async fn control(app: &Arc<App>, admin: Option<Admin>, announce: Option<PathBuf>
             () = app.ending.notified() => break,
         }
     }
+    succession.end();
     drain(app, &mut endings).await
 }
 
@@ -144,7 +159,7 @@ async fn drain(app: &Arc<App>, endings: &mut Endings) -> Result<()> {
     }
 }
 
-fn tell_addresses(app: &App, admin: Option<std::net::SocketAddr>, file: &Path) -> Result<()> {
+fn tell_addresses(app: &App, admin: Option<SocketAddr>, file: &Path) -> Result<()> {
     let listeners: serde_json::Map<_, _> =
         app.listeners().into_iter().map(|(name, address)| (name.to_string(), address.into())).collect();
     let told = serde_json::json!({ "admin": admin.map(|a| a.to_string()), "listeners": listeners });

@@ -72,7 +72,7 @@ pub async fn serve(
         if buffer.is_empty() {
             // The memory goes back while nothing is there.
             state.worker.buffers.give(std::mem::take(&mut buffer));
-            if !first_byte(io, &mut deadline, closing, served == 0).await {
+            if !first_byte(io, &mut deadline, closing).await {
                 break;
             }
         }

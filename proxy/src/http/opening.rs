@@ -8,13 +8,13 @@ use crate::{
     worker::Waiter,
 };
 
-/// How long a new connection may still be silent when its listener closes: its request may be under way.
+/// How long a connection may still be silent when its listener closes: its request may be under way.
 const GRACE: Duration = Duration::from_millis(500);
 /// What a handshake may still take then.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Waits for a caller to begin. False: it was silent for too long, it left, or the listener closes.
-pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter, new: bool) -> bool {
+pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter) -> bool {
     let mut noticed = false;
     poll_fn(|cx| {
         if let Poll::Ready(ready) = io.poll_readable(cx) {
@@ -22,7 +22,7 @@ pub async fn first_byte(io: &Io, deadline: &mut Deadline, closing: &mut Waiter, 
         }
         if !noticed && closing.poll(cx).is_ready() {
             noticed = true;
-            deadline.set_after(if new { GRACE } else { Duration::ZERO });
+            deadline.set_after(GRACE);
         }
         deadline.poll(cx).map(|()| false)
     })

@@ -132,7 +132,7 @@ mod tests {
     async fn an_accepted_connection_has_no_delay_and_probes() {
         let bound = ListenSocket::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), 1).unwrap();
         let Address::Tcp(address) = bound.address().clone() else { panic!("not TCP") };
-        let worker = bound.for_worker(0).unwrap();
+        let worker = bound.for_worker(0, 1).unwrap().remove(0);
         let caller = TcpStream::connect(address).await.unwrap();
         let Accepted::Tcp(stream, peer) = worker.accept().await.unwrap() else { panic!("not TCP") };
         assert_eq!(peer, caller.local_addr().unwrap());
@@ -146,7 +146,7 @@ mod tests {
     async fn what_waits_in_the_backlog_is_taken_and_then_nothing() {
         let bound = ListenSocket::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), 1).unwrap();
         let Address::Tcp(address) = bound.address().clone() else { panic!("not TCP") };
-        let worker = bound.for_worker(0).unwrap();
+        let worker = bound.for_worker(0, 1).unwrap().remove(0);
         let callers = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
         for caller in callers {
             let taken = worker.take_waiting().unwrap();
@@ -161,7 +161,8 @@ mod tests {
     async fn every_worker_of_an_address_gets_connections() {
         let bound = ListenSocket::bind(&Address::Tcp(([127, 0, 0, 1], 0).into()), 2).unwrap();
         let Address::Tcp(address) = bound.address().clone() else { panic!("not TCP") };
-        let (first, second) = (bound.for_worker(0).unwrap(), bound.for_worker(1).unwrap());
+        let (first, second) =
+            (bound.for_worker(0, 2).unwrap().remove(0), bound.for_worker(1, 2).unwrap().remove(0));
         let (mut callers, mut taken) = (Vec::new(), [0, 0]);
         // The kernel spreads by a hash of the addresses; that 200 callers all hash alike does not happen.
         for _ in 0..200 {
@@ -181,7 +182,7 @@ mod tests {
         let path = folder.path().join("weir.sock");
         let bound = ListenSocket::bind(&Address::Unix(path.clone()), 2).unwrap();
         for worker in 0..2 {
-            let socket = bound.for_worker(worker).unwrap();
+            let socket = bound.for_worker(worker, 2).unwrap().remove(0);
             let _caller = UnixStream::connect(&path).await.unwrap();
             assert!(matches!(socket.accept().await.unwrap(), Accepted::Unix(_)));
         }

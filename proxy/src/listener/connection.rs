@@ -221,7 +221,7 @@ async fn peeked(listener: &LocalListener, raw: Raw, closing: &mut Waiter) -> Opt
     let io = Io::new(raw.into());
     let mut deadline = Deadline::new();
     deadline.set_after(listener.plan.config.limits.head_timeout);
-    if !first_byte(&io, &mut deadline, closing, true).await {
+    if !first_byte(&io, &mut deadline, closing).await {
         return None;
     }
     let raw = io.into_transport().into_raw()?;
@@ -262,7 +262,7 @@ async fn plain(
 async fn first_bytes(state: &LocalState, io: &Io, timeout: Duration, closing: &mut Waiter) -> Option<Buffer> {
     let mut deadline = Deadline::new();
     deadline.set_after(timeout);
-    if !first_byte(io, &mut deadline, closing, true).await {
+    if !first_byte(io, &mut deadline, closing).await {
         return None;
     }
     let mut buffer = state.worker.buffers.take();

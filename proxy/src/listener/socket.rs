@@ -1,20 +1,24 @@
 //! Bound addresses: one listening socket per worker for TCP, one shared by all for a Unix path.
 //!
+//! Sockets may also be there already: a process before this one, or the service manager, had them
+//! ([`crate::restart`]). Then there may be more or fewer of them than workers.
+//!
 //! A TCP address is bound once for each worker with `SO_REUSEPORT`: the kernel spreads new connections and no
 //! worker wakes for another's. What every accepted connection needs (no delay, keep-alive probes) is set on
 //! the listening socket, from which Linux hands it down, so that accepting costs one system call.
 
+mod unix;
+
 use super::accept::WorkerSocket;
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use std::{
-    fmt,
-    fs::{self, Permissions},
-    io,
+    fmt, io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
+use unix::SocketFile;
 use weir_config::checked::Address;
 
 /// Connections that the kernel keeps until they are accepted; it lowers this to `net.core.somaxconn`.
@@ -25,16 +29,15 @@ const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEP_ALIVE_PROBES: u32 = 4;
 
-/// Who may connect to a Unix socket: its owner and its group.
-const UNIX_MODE: u32 = 0o660;
-
 /// An address that is listened on. Dropping it stops listening and removes a Unix socket's file.
 #[derive(Debug)]
 pub struct ListenSocket {
     address: Address,
-    /// One per worker for TCP, one for Unix.
+    /// One per worker for TCP, one for Unix; another number if they were there before this process.
     sockets: Vec<Socket>,
     file: Option<SocketFile>,
+    /// Another process has them too, and goes on listening.
+    handed_over: AtomicBool,
 }
 
 impl ListenSocket {
@@ -43,12 +46,45 @@ impl ListenSocket {
         let failed = |source| BindError { address: address.clone(), source };
         match address {
             Address::Tcp(address) => bind_tcp(*address, workers.max(1)),
-            Address::Unix(path) => bind_unix(path),
+            Address::Unix(path) => unix::bind(path),
             Address::Name { .. } | Address::Srv { .. } => {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, "a name is no interface"))
             }
         }
         .map_err(failed)
+    }
+
+    /// Listens on what listens already: sockets of one address, for this many workers.
+    pub fn taken(sockets: Vec<OwnedFd>, workers: usize) -> io::Result<Self> {
+        let mut sockets: Vec<Socket> = sockets.into_iter().map(Socket::from).collect();
+        let first = sockets.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let (local, shares) = (first.local_addr()?, first.reuse_port().unwrap_or_default());
+        let handed_over = AtomicBool::new(false);
+        if let Some(path) = local.as_pathname() {
+            sockets.iter().try_for_each(|socket| socket.set_nonblocking(true))?;
+            let (address, file) = (Address::Unix(path.into()), SocketFile::at(path).ok());
+            return Ok(Self { address, sockets, file, handed_over });
+        }
+        let address = local.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        sockets.iter().try_for_each(set_options)?;
+        // Workers without a socket of their own share others', if the system allows no more.
+        while shares && sockets.len() < workers {
+            match tcp_socket(address).and_then(|socket| socket.listen(BACKLOG).map(|()| socket)) {
+                Ok(socket) => sockets.push(socket),
+                Err(_) => break,
+            }
+        }
+        Ok(Self { address: Address::Tcp(address), sockets, file: None, handed_over })
+    }
+
+    /// All its sockets once more, for another process.
+    pub fn descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        self.sockets.iter().map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
+    }
+
+    /// Another process has them from now on: its callers must not be sent away when this one ends.
+    pub fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Relaxed);
     }
 
     /// Fails if anybody listens on the address, where [`ListenSocket::bind`] would join another process that
@@ -70,23 +106,28 @@ impl ListenSocket {
         &self.address
     }
 
-    /// What the worker of this number accepts from. Must be called within the worker's runtime.
+    /// What the worker of this number, of so many, accepts from. Must be called within the worker's runtime.
     ///
-    /// Connections wait at the socket of one worker until that worker takes them, so every worker of
-    /// [`ListenSocket::bind`] has to accept.
-    pub fn for_worker(&self, worker: usize) -> io::Result<WorkerSocket> {
-        let at = worker % self.sockets.len();
-        let socket = self.sockets[at].try_clone()?;
-        match self.address {
-            Address::Unix(_) => WorkerSocket::unix(socket.into()),
-            _ => WorkerSocket::tcp(socket.into()),
-        }
+    /// Connections wait at one socket until somebody takes them, so every worker has to accept from all it is given.
+    pub fn for_worker(&self, worker: usize, workers: usize) -> io::Result<Vec<WorkerSocket>> {
+        let count = self.sockets.len();
+        let own = (0..count).filter(|at| at % workers.max(1) == worker);
+        let shared = (count <= worker).then(|| worker % count);
+        own.chain(shared)
+            .map(|at| {
+                let socket = self.sockets[at].try_clone()?;
+                match self.address {
+                    Address::Unix(_) => WorkerSocket::unix(socket.into()),
+                    _ => WorkerSocket::tcp(socket.into()),
+                }
+            })
+            .collect()
     }
 }
 
 impl Drop for ListenSocket {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| !self.handed_over.load(Ordering::Relaxed)) {
             file.remove();
         }
     }
@@ -104,7 +145,12 @@ fn bind_tcp(mut address: SocketAddr, workers: usize) -> io::Result<ListenSocket>
     for socket in &sockets {
         socket.listen(BACKLOG)?;
     }
-    Ok(ListenSocket { address: Address::Tcp(address), sockets, file: None })
+    Ok(ListenSocket {
+        address: Address::Tcp(address),
+        sockets,
+        file: None,
+        handed_over: AtomicBool::new(false),
+    })
 }
 
 fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
@@ -112,15 +158,20 @@ fn tcp_socket(address: SocketAddr) -> io::Result<Socket> {
     v6_only(&socket, address)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
+    set_options(&socket)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// What accepted connections are to have.
+fn set_options(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let keep_alive = TcpKeepalive::new()
         .with_time(KEEP_ALIVE_IDLE)
         .with_interval(KEEP_ALIVE_INTERVAL)
         .with_retries(KEEP_ALIVE_PROBES);
     socket.set_tcp_keepalive(&keep_alive)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
+    socket.set_nonblocking(true)
 }
 
 /// `[::]` takes IPv4 callers too.
@@ -128,65 +179,6 @@ fn v6_only(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V6(v6) => socket.set_only_v6(!v6.ip().is_unspecified()),
         SocketAddr::V4(_) => Ok(()),
-    }
-}
-
-fn bind_unix(path: &Path) -> io::Result<ListenSocket> {
-    remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let file = SocketFile::at(path)?;
-    // Nobody can connect before `listen`, so there is no moment at which the mode is too wide.
-    let listening =
-        fs::set_permissions(path, Permissions::from_mode(UNIX_MODE)).and_then(|()| socket.listen(BACKLOG));
-    if let Err(error) = listening {
-        file.remove();
-        return Err(error);
-    }
-    Ok(ListenSocket { address: Address::Unix(path.into()), sockets: vec![socket], file: Some(file) })
-}
-
-/// Removes a socket file that nobody listens on any more, left by a process that was killed.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path exists and is no socket"));
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A full backlog must not hold the start up; it also means that somebody listens.
-    probe.set_nonblocking(true)?;
-    match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        _ => Err(io::ErrorKind::AddrInUse.into()),
-    }
-}
-
-/// The file of a Unix socket, known by more than its name: a successor may have taken the name.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl SocketFile {
-    fn at(path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        Ok(SocketFile { path: path.into(), device: found.dev(), inode: found.ino() })
-    }
-
-    fn remove(&self) {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
-        if ours {
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 
@@ -227,7 +219,13 @@ fn hint(source: &io::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::{
+        fs,
+        os::unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
+    };
 
     fn any_port() -> Address {
         Address::Tcp(([127, 0, 0, 1], 0).into())
@@ -309,6 +307,34 @@ mod tests {
         let error = ListenSocket::bind(&Address::Unix(path.clone()), 1).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "data");
+    }
+
+    #[tokio::test]
+    async fn sockets_that_were_there_are_shared_out_among_any_number_of_workers() {
+        let before = ListenSocket::bind(&any_port(), 3).unwrap();
+        for (workers, each) in [(1, vec![3]), (2, vec![2, 1]), (3, vec![1, 1, 1]), (5, vec![1; 5])] {
+            let taken = ListenSocket::taken(before.descriptors().unwrap(), workers).unwrap();
+            assert_eq!(taken.address(), before.address());
+            let given = |worker| taken.for_worker(worker, workers).unwrap().len();
+            assert_eq!((0..workers).map(given).collect::<Vec<_>>(), each, "{workers} workers");
+        }
+        let lonely = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = ListenSocket::taken(vec![lonely.into()], 2).unwrap();
+        assert_eq!(taken.sockets.len(), 1, "who does not share its port is shared itself");
+        assert_eq!(taken.for_worker(1, 2).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_file_of_a_socket_that_was_handed_over_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.sock");
+        let old = ListenSocket::bind(&Address::Unix(path.clone()), 1).unwrap();
+        let new = ListenSocket::taken(old.descriptors().unwrap(), 1).unwrap();
+        old.hand_over();
+        drop(old);
+        UnixStream::connect(&path).unwrap();
+        drop(new);
+        assert!(!path.exists());
     }
 
     #[test]

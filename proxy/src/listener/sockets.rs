@@ -2,18 +2,55 @@
 //! with it the connections that wait in its backlog.
 
 use super::socket::{BindError, ListenSocket};
+use socket2::SockRef;
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use weir_config::checked::Address;
+
+/// A socket that listens already, before this process has bound any.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The listener that it was or is meant for; several sockets may be for one.
+    pub listener: Option<String>,
+    /// Its address as it was configured for that listener; none: only where it is bound is known.
+    pub configured: Option<String>,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+impl Inherited {
+    /// Whether a listener of this name and address is to have it. What a process before this one listened on is
+    /// known by the address, unless the system chose that; what the service manager holds by either.
+    fn is_for(&self, listener: &str, address: &Address) -> bool {
+        let named = self.listener.as_deref() == Some(listener);
+        match &self.configured {
+            Some(configured) => {
+                *configured == address.to_string() && (named || !is_chosen_by_system(address))
+            }
+            None => named || self.is_bound_to(address),
+        }
+    }
+
+    fn is_bound_to(&self, address: &Address) -> bool {
+        let Ok(local) = SockRef::from(&self.socket).local_addr() else { return false };
+        match address {
+            Address::Tcp(tcp) => local.as_socket() == Some(*tcp),
+            Address::Unix(path) => local.as_pathname() == Some(path),
+            Address::Name { .. } | Address::Srv { .. } => false,
+        }
+    }
+}
 
 /// The bound addresses of a process. Each is held by the snapshots that listen on it and closed with the
 /// last of them.
 #[derive(Debug)]
 pub struct Sockets {
     workers: usize,
+    inherited: Mutex<Vec<Inherited>>,
     bound: Mutex<HashMap<Key, Weak<ListenSocket>>>,
 }
 
@@ -21,9 +58,29 @@ pub struct Sockets {
 type Key = (Address, Option<Arc<str>>);
 
 impl Sockets {
-    /// None bound yet, each to be shared by this many workers.
-    pub fn new(workers: usize) -> Self {
-        Sockets { workers, bound: Mutex::default() }
+    /// None bound yet but what is inherited, each to be shared by this many workers.
+    pub fn new(workers: usize, inherited: Vec<Inherited>) -> Self {
+        Sockets { workers, inherited: Mutex::new(inherited), bound: Mutex::default() }
+    }
+
+    /// Whether there is a socket for this listener already.
+    pub fn inherits(&self, listener: &str, address: &Address) -> bool {
+        self.inherited().iter().any(|one| one.is_for(listener, address))
+    }
+
+    /// Closes what was inherited and is of no use to any listener.
+    pub fn discard_the_rest(&self) {
+        for one in self.inherited().drain(..) {
+            tracing::warn!(
+                listener = one.listener,
+                address = one.configured,
+                "a socket that was handed over is in no listener's configuration; it is closed"
+            );
+        }
+    }
+
+    fn inherited(&self) -> MutexGuard<'_, Vec<Inherited>> {
+        self.inherited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The socket of a listener's address: the one that is bound already, or a new one.
@@ -35,15 +92,28 @@ impl Sockets {
             return Ok(socket);
         }
         bound.retain(|_, socket| socket.strong_count() > 0);
-        let socket = Arc::new(ListenSocket::bind(address, self.workers)?);
+        let taken: Vec<OwnedFd> = self
+            .inherited()
+            .extract_if(.., |one| one.is_for(listener, address))
+            .map(|inherited| inherited.socket)
+            .collect();
+        let socket = match taken.is_empty() {
+            true => ListenSocket::bind(address, self.workers)?,
+            false => ListenSocket::taken(taken, self.workers)
+                .map_err(|source| BindError { address: address.clone(), source })?,
+        };
+        let socket = Arc::new(socket);
         bound.insert(key, Arc::downgrade(&socket));
         Ok(socket)
     }
 }
 
 fn key(listener: &Arc<str>, address: &Address) -> Key {
-    let chosen_by_system = matches!(address, Address::Tcp(tcp) if SocketAddr::port(tcp) == 0);
-    (address.clone(), chosen_by_system.then(|| listener.clone()))
+    (address.clone(), is_chosen_by_system(address).then(|| listener.clone()))
+}
+
+fn is_chosen_by_system(address: &Address) -> bool {
+    matches!(address, Address::Tcp(tcp) if SocketAddr::port(tcp) == 0)
 }
 
 #[cfg(test)]
@@ -56,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_address_that_stays_keeps_its_socket() {
-        let sockets = Sockets::new(2);
+        let sockets = Sockets::new(2, Vec::new());
         let name: Arc<str> = "web".into();
         let before = sockets.bind(&name, &any_port()).unwrap();
         let after = sockets.bind(&name, &any_port()).unwrap();
@@ -65,7 +135,7 @@ mod tests {
 
     #[test]
     fn listeners_with_a_chosen_port_do_not_share_it() {
-        let sockets = Sockets::new(1);
+        let sockets = Sockets::new(1, Vec::new());
         let one = sockets.bind(&"one".into(), &any_port()).unwrap();
         let another = sockets.bind(&"another".into(), &any_port()).unwrap();
         assert_ne!(one.address(), another.address());
@@ -73,12 +143,36 @@ mod tests {
 
     #[test]
     fn an_address_can_be_bound_again_after_its_last_holder() {
-        let sockets = Sockets::new(1);
+        let sockets = Sockets::new(1, Vec::new());
         let first = sockets.bind(&"web".into(), &any_port()).unwrap();
         let address = first.address().clone();
         drop(first);
         let again = sockets.bind(&"renamed".into(), &address).unwrap();
         assert_eq!(*again.address(), address);
         assert!(Arc::ptr_eq(&again, &sockets.bind(&"web".into(), &address).unwrap()));
+    }
+
+    #[test]
+    fn what_is_inherited_goes_to_its_listener_and_the_rest_is_closed() {
+        let held = |listener: Option<&str>, configured: Option<&str>| {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = Address::Tcp(socket.local_addr().unwrap());
+            let (listener, configured) = (listener.map(str::to_owned), configured.map(str::to_owned));
+            (Inherited { listener, configured, socket: socket.into() }, address)
+        };
+        let (chosen, of_chosen) = held(Some("web"), Some("127.0.0.1:0"));
+        let (fixed, of_fixed) = held(Some("old"), Some("127.0.0.1:80"));
+        let (bound, of_bound) = held(None, None);
+        let (other, _) = held(Some("gone"), Some("127.0.0.1:0"));
+        let sockets = Sockets::new(1, vec![chosen, fixed, bound, other]);
+        let tcp = |text: &str| Address::Tcp(text.parse().unwrap());
+        assert!(!sockets.inherits("renamed", &any_port()), "a chosen port belongs to its listener");
+        let bind = |name: &str, address: &Address| sockets.bind(&name.into(), address).unwrap();
+        assert_eq!(*bind("web", &any_port()).address(), of_chosen);
+        assert_eq!(*bind("renamed", &tcp("127.0.0.1:80")).address(), of_fixed);
+        assert_eq!(*bind("third", &of_bound).address(), of_bound);
+        assert_eq!(sockets.inherited().len(), 1);
+        sockets.discard_the_rest();
+        assert!(!sockets.inherits("gone", &any_port()));
     }
 }

@@ -1,7 +1,7 @@
 //! A worker: one thread that accepts connections and carries their exchanges.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     net::SocketAddr,
     rc::Rc,
@@ -60,7 +60,10 @@ pub enum Command {
     /// Take the newest snapshot and the newest data of filters in now, even if no exchange comes.
     Refresh,
     /// Close everything and end when the last connection has.
-    Drain,
+    Drain {
+        /// Take what waits in the backlog too: nobody else will.
+        backlog: bool,
+    },
     /// End now.
     Quit,
 }
@@ -158,6 +161,7 @@ impl Seed {
         let desk = Rc::new(Desk {
             state,
             closing: RefCell::default(),
+            backlog: Cell::new(true),
             colleagues: self.colleagues,
             crowd: self.crowd,
         });
@@ -169,8 +173,9 @@ impl Seed {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None | Some(Command::Quit) => return,
-                    Some(Command::Drain) => {
+                    Some(Command::Drain { backlog }) => {
                         draining = true;
+                        desk.backlog.set(backlog);
                         desk.state.worker.draining.raise();
                         desk.closing.borrow_mut().drain().for_each(|(_, signal)| signal.raise());
                     }
@@ -190,6 +195,8 @@ struct Desk {
     state: Rc<LocalState>,
     /// For each listener, what is raised when it closes.
     closing: RefCell<HashMap<Arc<str>, Signal>>,
+    /// Whether who waits at a socket that is closed is served before.
+    backlog: Cell<bool>,
     colleagues: Vec<mpsc::UnboundedSender<Command>>,
     crowd: Arc<Crowd>,
 }
@@ -225,29 +232,41 @@ impl Desk {
                 });
             }
             Command::Refresh => self.state.refresh(),
-            Command::Drain | Command::Quit => {}
+            Command::Drain { .. } | Command::Quit => {}
         }
     }
 
     fn listen(self: &Rc<Self>, listen: Listen) {
         let Listen { name, socket, open } = listen;
         // The worker's own end of it: the others' must not stay open with this one.
-        let own = socket.for_worker(self.state.worker.index);
+        let own = socket.for_worker(self.state.worker.index, self.colleagues.len());
         drop(socket);
-        let socket = match own {
-            Ok(socket) => socket,
+        let sockets = match own {
+            Ok(sockets) => sockets,
             Err(error) => return tracing::error!(listener = &*name, %error, "a worker cannot accept"),
         };
         let signal = Signal::default();
         if let Some(before) = self.closing.borrow_mut().insert(Arc::clone(&name), signal.clone()) {
             before.raise();
         }
+        for socket in sockets {
+            self.listen_on(socket, Arc::clone(&name), Arc::clone(&open), signal.clone());
+        }
+    }
+
+    fn listen_on(
+        self: &Rc<Self>,
+        socket: WorkerSocket,
+        name: Arc<str>,
+        open: Arc<AtomicUsize>,
+        signal: Signal,
+    ) {
         let accepting = self.crowd.accept();
         let desk = Rc::clone(self);
         spawn_local(async move {
             desk.accept(&name, &socket, &open, &signal).await;
             // Whoever is through with the handshake would be reset with the socket.
-            for _ in 0..BACKLOG {
+            for _ in (0..BACKLOG).take_while(|_| desk.backlog.get()) {
                 match socket.take_waiting() {
                     Ok(Some(accepted)) => desk.place(&name, &open, accepted),
                     Err(error) if AcceptFault::of(&error) == AcceptFault::Transient => {}

@@ -7,6 +7,7 @@ mod exchange;
 mod mesh;
 mod ops;
 mod policies;
+mod restart;
 mod stage;
 mod tunnels;
 mod upstream;

@@ -19,7 +19,7 @@ pub struct Changes {
     pub limits: Delta,
     /// By name. The files behind unchanged paths may have changed all the same.
     pub identities: Delta,
-    /// Sections about the process itself that changed: `admin`, `workers`, `cache`, `dns`, `drain`, `telemetry`,
+    /// Sections about the process itself that changed: `admin`, `workers`, `cache`, `dns`, `restart`, `drain`, `telemetry`,
     /// `access_log`.
     pub process: Vec<&'static str>,
 }
@@ -44,6 +44,7 @@ pub fn differences(old: &Config, new: &Config) -> Changes {
         ("workers", old.workers != new.workers),
         ("cache", old.cache != new.cache),
         ("dns", old.dns != new.dns),
+        ("restart", old.restart != new.restart),
         ("drain", old.drain != new.drain),
         ("telemetry", old.log != new.log),
         ("access_log", old.access_log != new.access_log),

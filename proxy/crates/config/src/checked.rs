@@ -42,6 +42,8 @@ pub struct Config {
     pub cache: Option<PathBuf>,
     /// How names of endpoints are resolved.
     pub dns: Dns,
+    /// Where a successor asks for the sockets.
+    pub restart: Option<PathBuf>,
     /// Time for exchanges under way when the proxy ends.
     pub drain: Duration,
     /// The least important messages that are written.

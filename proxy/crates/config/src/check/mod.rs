@@ -63,6 +63,7 @@ pub(crate) fn check(
     let config = Config {
         admin: file.admin.as_ref().and_then(|admin| checker.admin(admin)),
         workers: workers(&file.workers.count),
+        restart: file.restart.as_ref().and_then(|restart| checker.restart(restart)),
         dns: Dns {
             servers: file.dns.servers.items().map(|(_, server)| server.0).collect(),
             timeout: file.dns.timeout.0,
@@ -110,6 +111,9 @@ pub(crate) fn endpoints(
     listed.into_iter().collect()
 }
 
+/// Bytes of the path of the restart socket: what the kernel allows, less a suffix for its successor.
+const RESTART_PATH_MAX: usize = 90;
+
 struct Checker<'a, 'd> {
     filters: BTreeMap<&'a str, u32>,
     clusters: BTreeMap<&'a str, u32>,
@@ -130,6 +134,16 @@ impl Checker<'_, '_> {
             );
         }
         Some(Admin { address })
+    }
+
+    fn restart(&mut self, restart: &file::Restart) -> Option<PathBuf> {
+        let path = self.path(restart.socket.as_ref()?);
+        if path.as_os_str().len() > RESTART_PATH_MAX {
+            let reason = format!("the path is {} bytes long", path.as_os_str().len());
+            let help = format!("at most {RESTART_PATH_MAX}: \"/run/weir/restart.sock\"");
+            self.findings.value(&Place::Root.key("restart").key("socket"), reason, help);
+        }
+        Some(path)
     }
 
     fn filter_id(&mut self, name: &Name, at: &Place<'_>) -> Option<FilterId> {

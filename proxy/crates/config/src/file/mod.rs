@@ -47,6 +47,7 @@ pub(crate) struct File {
     pub(crate) admin: Option<Admin>,
     pub(crate) workers: Workers,
     pub(crate) drain: Drain,
+    pub(crate) restart: Option<Restart>,
     pub(crate) cache: Cache,
     pub(crate) dns: Dns,
     pub(crate) telemetry: Telemetry,
@@ -91,6 +92,18 @@ impl Default for Drain {
     fn default() -> Drain {
         Drain { timeout: Duration::seconds(30) }
     }
+}
+
+/// Restarting without losing a connection: a new process takes the listening sockets over from the one that runs. A
+/// change comes into force with a restart.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["socket"]))]
+pub(crate) struct Restart {
+    /// A Unix socket. Whoever starts with the same path while this process runs gets its sockets; as soon as the new
+    /// process serves, the old one drains. Only the same user, or root, may ask. At most 90 bytes.
+    #[schemars(example = "/run/weir/restart.sock")]
+    pub(crate) socket: Option<FilePath>,
 }
 
 /// Compiled filters, kept for the next start. A change comes into force with a restart.
