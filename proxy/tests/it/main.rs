@@ -6,6 +6,7 @@ mod discovery;
 mod exchange;
 mod mesh;
 mod ops;
+mod overload;
 mod policies;
 mod restart;
 mod stage;
