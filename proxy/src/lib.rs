@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod capture;
 pub mod chain;
 pub mod checks;
 pub mod cli;

@@ -3,6 +3,7 @@
 //! A command ends with 0 if all is well, with 1 if what it was given is not, and with 2 if it was called wrongly.
 //! What went wrong goes to standard error.
 
+mod capture;
 mod certs;
 mod check;
 mod compile;
@@ -57,6 +58,11 @@ enum Command {
         #[command(subcommand)]
         command: certs::Certs,
     },
+    /// Leads a service's connections through the proxy beside it, without the service knowing.
+    Capture {
+        #[command(subcommand)]
+        command: capture::CaptureCommand,
+    },
     /// Compiles the filter on standard input: what a running proxy calls.
     #[command(name = app::COMPILE, hide = true)]
     CompileFilter {
@@ -97,6 +103,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Schema => print(&(serde_json::to_string_pretty(&weir_config::schema())? + "\n")),
         Command::Filter { command: FilterCommand::Inspect { file } } => inspect::inspect(&file),
         Command::Certs { command } => certs::certs(&command),
+        Command::Capture { command } => capture::run(command),
         Command::CompileFilter { folder, instances } => compile::compile(&folder, instances),
         Command::Version => print(&format!(
             "weir {}\nweir:policy {}\n",

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use weir_config::checked::UpstreamProtocol;
 
 use super::{
-    Bound, Bounds, Checkout, Cluster, H1Connection, LocalCluster, Permit, Picked, Purpose, Reuse,
+    Bound, Bounds, Checkout, H1Connection, LocalCluster, Permit, Picked, Purpose, Reuse,
     pool::{EndpointPool, Room},
 };
 use crate::{
@@ -93,8 +93,8 @@ impl LocalCluster {
         let pool = self.pool(picked.index);
         let mut queue = Queue { cluster: self, pool, worker, place: None };
         let permit = loop {
-            let shared = Arc::clone(&self.shared);
-            if let Some(permit) = Permit::acquire(shared, Bound::Connections, worker.index) {
+            let bounds = Arc::clone(&self.bounds);
+            if let Some(permit) = Permit::acquire(bounds, Bound::Connections, worker.index) {
                 break permit;
             }
             match self.make_room() {

@@ -69,7 +69,9 @@ pub(super) async fn connect(
         // A session of somebody who has another certificate by now: the next handshake is a full one.
         Err(_) => {
             let raw = reached(cluster, endpoint, purpose).await?;
-            Box::pin(secured(cluster, tls, name, raw, purpose)).await?.map_err(|stale| counted(cluster, &stale))?
+            Box::pin(secured(cluster, tls, name, raw, purpose))
+                .await?
+                .map_err(|stale| counted(cluster, &stale))?
         }
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

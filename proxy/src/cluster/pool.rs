@@ -197,7 +197,7 @@ impl EndpointPool {
         worker: &Worker,
         cluster: &Cluster,
         endpoint: &Endpoint,
-        permit: Permit<Arc<Cluster>>,
+        permit: Permit<Arc<Bounds>>,
         purpose: Purpose,
     ) -> Result<H1Connection, Error> {
         let opened =

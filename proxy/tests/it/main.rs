@@ -1,8 +1,8 @@
 //! Weir as its users meet it: a process, real sockets, real TLS, real bad input. One file per topic.
 
 mod demo;
-mod examples;
 mod discovery;
+mod examples;
 mod exchange;
 mod mesh;
 mod ops;

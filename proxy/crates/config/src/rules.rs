@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json};
 use crate::{
     document::Value,
     file::{
-        AdminAddress, DnsServer, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name, Network, PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm, WorkerCount, WorkloadApi,
+        AdminAddress, DnsServer, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name,
+        Network, PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm,
+        WorkerCount, WorkloadApi,
     },
     schema::{choices, keyword},
 };

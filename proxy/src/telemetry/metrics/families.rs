@@ -7,7 +7,8 @@ use super::{
     cells::Cells,
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
-    Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault, Handshake, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
+        Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
+        Handshake, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
     },
 };
 use std::sync::Arc;

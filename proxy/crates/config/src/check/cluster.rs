@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::Checker;
 use crate::{
-    checked::{Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Retry, UpstreamNames, UpstreamTls},
+    checked::{
+        Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Retry, UpstreamNames, UpstreamTls,
+    },
     document::Place,
     file::{self, BalancerKind, List, PeakEwma},
 };

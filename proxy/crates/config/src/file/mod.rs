@@ -19,7 +19,9 @@ mod spiffe;
 mod text;
 mod value;
 
-pub(crate) use address::{AdminAddress, DnsServer, EndpointAddress, ListenerAddress, ServerName, Url, is_host};
+pub(crate) use address::{
+    AdminAddress, DnsServer, EndpointAddress, ListenerAddress, ServerName, Url, is_host,
+};
 pub(crate) use cluster::{BalancerKind, Cluster, Endpoint, EndpointsFile, PeakEwma, UpstreamTls};
 pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
