@@ -28,6 +28,8 @@ pub struct Resolved {
     pub weight: u32,
     /// From config.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// From config.
+    pub priority: u32,
 }
 
 impl Resolved {
@@ -36,9 +38,10 @@ impl Resolved {
         let mut all = Vec::with_capacity(cluster.endpoints.len());
         for endpoint in &cluster.endpoints {
             let mut add = |name: String, target| {
-                let (weight, labels) = (endpoint.weight, endpoint.labels.clone());
+                let (weight, priority, labels) =
+                    (endpoint.weight, endpoint.priority, endpoint.labels.clone());
                 let address = endpoint.address.clone();
-                all.push(Self { name: name.into(), address, target, weight, labels });
+                all.push(Self { name: name.into(), address, target, weight, labels, priority });
             };
             match &endpoint.address {
                 checked::Address::Tcp(address) => add(address.to_string(), Target::Tcp(*address)),

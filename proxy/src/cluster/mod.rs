@@ -15,6 +15,7 @@ mod local;
 mod multiplexed;
 mod pool;
 mod shared;
+mod subset;
 
 pub use connect::{Connected, Resolved};
 pub use endpoint::{Endpoint, Target};

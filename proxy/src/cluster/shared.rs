@@ -27,8 +27,10 @@ pub struct Cluster {
     pub config: checked::Cluster,
     /// In config's order.
     pub endpoints: Vec<Arc<Endpoint>>,
-    /// Chooses among all endpoints.
+    /// Chooses among all endpoints, unless they have several priorities.
     pub picker: Picker,
+    /// Not all endpoints have the same priority.
+    pub(super) has_priorities: bool,
     /// How many endpoints are not used.
     pub(super) out: AtomicU32,
     /// Takes out those whose answers are bad.
@@ -75,6 +77,7 @@ impl Cluster {
         let endpoints: Vec<_> = resolved.into_iter().map(one).collect();
         let cluster = Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
+            has_priorities: endpoints.windows(2).any(|pair| pair[0].priority != pair[1].priority),
             endpoints,
             out: AtomicU32::new(0),
             ejector: ejector(&config.ejection),

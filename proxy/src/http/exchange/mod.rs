@@ -16,6 +16,7 @@ mod answer;
 mod attempt;
 mod deadline;
 mod decide;
+mod hedge;
 mod presence;
 mod retry;
 mod review;

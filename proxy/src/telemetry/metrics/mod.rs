@@ -26,8 +26,8 @@ pub use families::{
 };
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
-    Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Ejected, FilterFault, Handshake, Hook,
-    Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+    Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Ejected, FilterFault, Handshake, Hedged,
+    Hook, Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
 };
 pub use reference::reference;
 pub use render::CONTENT_TYPE;

@@ -19,14 +19,14 @@ mod text;
 mod value;
 
 pub(crate) use address::{AdminAddress, EndpointAddress, ListenerAddress, ServerName, Url};
-pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, UpstreamTls};
+pub(crate) use cluster::{BalancerKind, Cluster, PeakEwma, SubsetFallback, UpstreamTls};
 pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
 pub(crate) use health::Health;
 pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Hedge, Retry};
 pub(crate) use spiffe::{PeerPattern, SpiffeIdText, WorkloadApi};
 pub use text::BUILTIN_FILTERS;
 pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Wasm, WorkerCount};
