@@ -43,7 +43,7 @@ impl Choice<'_> {
     }
 
     /// One whose time is over, and to whom nobody else is on the way.
-    fn to_probe(&self, worker: &Worker) -> Option<usize> {
+    pub(super) fn to_probe(&self, worker: &Worker) -> Option<usize> {
         let (ejector, now) = (&self.cluster.ejector, worker.recent());
         if !ejector.may_probe(now) {
             return None;

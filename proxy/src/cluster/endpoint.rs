@@ -27,6 +27,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// What subsets select by.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Those with a larger number are used when these do not suffice.
+    pub priority: u32,
     /// What the balancer knows.
     pub load: Load,
     /// Whether it is used.
@@ -55,6 +57,7 @@ impl Endpoint {
             target: from.target,
             weight: from.weight,
             labels: from.labels,
+            priority: from.priority,
             load: Load::new(default_rtt, decay),
             standing: Standing::default(),
             finding: Mutex::default(),
@@ -65,12 +68,13 @@ impl Endpoint {
 
     /// Whether this is what config says and names resolve to.
     pub fn is(&self, resolved: &Resolved) -> bool {
-        let Resolved { name, address, target, weight, labels, ready: _ } = resolved;
+        let Resolved { name, address, target, weight, labels, priority, ready: _ } = resolved;
         self.name == *name
             && self.address == *address
             && self.target == *target
             && self.weight == *weight
             && self.labels == *labels
+            && self.priority == *priority
     }
 
     /// Whether it carries all of `labels`.

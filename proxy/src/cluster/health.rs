@@ -55,6 +55,11 @@ impl Cluster {
         }
     }
 
+    /// The attempt that was picked is not made.
+    pub fn forgo(&self, endpoint: &Endpoint, now: Nanos) {
+        self.ejector.give_probe_back(&endpoint.standing, now);
+    }
+
     /// Work that comes around every second: rates are compared, and numbers put right that another configuration's
     /// exchanges may have changed.
     pub fn tend_health(&self, worker: &Worker) {

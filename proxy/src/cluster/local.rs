@@ -9,9 +9,14 @@ use std::{
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
-use weir_balance::{Ask, Picker};
+use weir_balance::{Ask, Random};
 
-use super::{Bounds, Cluster, Endpoint, choice::Choice, pool::EndpointPool, shared::algorithm};
+use super::{
+    Bounds, Cluster, Endpoint,
+    choice::Choice,
+    pool::EndpointPool,
+    subset::{Level, Subset},
+};
 use crate::worker::{Dice, Worker};
 
 /// Labels that an endpoint must carry, sorted by name.
@@ -30,16 +35,6 @@ pub struct LocalCluster {
     /// By position of the endpoint. An endpoint that stays keeps its pool from one cluster to the next.
     pools: Vec<Rc<EndpointPool>>,
     subsets: RefCell<Vec<Rc<Subset>>>,
-}
-
-/// The endpoints that carry certain labels.
-#[derive(Debug)]
-struct Subset {
-    labels: Labels,
-    /// Positions in the cluster.
-    members: Vec<usize>,
-    endpoints: Vec<Arc<Endpoint>>,
-    picker: Picker,
 }
 
 /// An endpoint that was chosen.
@@ -93,13 +88,14 @@ impl LocalCluster {
         }
         let now = worker.recent();
         let mut dice = Dice(worker);
-        let index = if labels.is_empty() {
+        let index = if labels.is_empty() && !cluster.has_priorities {
             cluster.picker.pick(&cluster.endpoints, now, &mut dice, &Ask { hash, avoid: tried })?
         } else {
             let subset = self.subset(labels);
-            let tried: SmallVec<[usize; 4]> = subset.positions_of(tried).collect();
+            let level = subset.first(tried)?;
+            let tried: SmallVec<[usize; 4]> = level.positions_of(tried).collect();
             let ask = Ask { hash, avoid: &tried };
-            subset.members[subset.picker.pick(&subset.endpoints, now, &mut dice, &ask)?]
+            level.members[level.picker.pick(&level.endpoints, now, &mut dice, &ask)?]
         };
         Some(Picked { index, endpoint: &cluster.endpoints[index], probe: false })
     }
@@ -115,14 +111,21 @@ impl LocalCluster {
     ) -> Option<Picked<'_>> {
         let cluster = &*self.shared;
         let picked = |index: usize, probe| Picked { index, endpoint: &cluster.endpoints[index], probe };
-        if labels.is_empty() {
+        if labels.is_empty() && !cluster.has_priorities {
             let whole = Choice { cluster, picker: &cluster.picker, endpoints: &cluster.endpoints, tried };
             return whole.pick(worker, hash).map(|(index, probe)| picked(index, probe));
         }
         let subset = self.subset(labels);
-        let tried: SmallVec<[usize; 4]> = subset.positions_of(tried).collect();
-        let part = Choice { cluster, picker: &subset.picker, endpoints: &subset.endpoints, tried: &tried };
-        part.pick(worker, hash).map(|(at, probe)| picked(subset.members[at], probe))
+        let choose = |level: &Level, probe: bool| {
+            let tried: SmallVec<[usize; 4]> = level.positions_of(tried).collect();
+            let part = Choice { cluster, picker: &level.picker, endpoints: &level.endpoints, tried: &tried };
+            let found =
+                if probe { part.to_probe(worker).map(|at| (at, true)) } else { part.pick(worker, hash) };
+            found.map(|(at, probe)| picked(level.members[at], probe))
+        };
+        // No traffic goes to a priority that is out: nobody else would find out that it is well.
+        let probe = subset.levels.iter().find_map(|level| choose(level, true));
+        probe.or_else(|| choose(subset.at(Dice(worker).below(100))?, false))
     }
 
     /// The connections to the endpoint at `index`.
@@ -140,25 +143,11 @@ impl LocalCluster {
         if let Some(known) = subsets.iter().find(|s| s.labels == *labels) {
             return Rc::clone(known);
         }
-        let members: Vec<usize> = (0..self.shared.endpoints.len())
-            .filter(|&i| {
-                self.shared.endpoints[i].matches(labels.iter().map(|(n, v)| (n.as_str(), v.as_str())))
-            })
-            .collect();
-        let endpoints: Vec<_> = members.iter().map(|&i| Arc::clone(&self.shared.endpoints[i])).collect();
-        let picker = Picker::new(algorithm(&self.shared.config.balancer), &endpoints);
-        let subset = Rc::new(Subset { labels: labels.clone(), members, endpoints, picker });
+        let subset = Rc::new(Subset::of(&self.shared, labels));
         if subsets.len() == SUBSETS {
             subsets.remove(0);
         }
         subsets.push(Rc::clone(&subset));
         subset
-    }
-}
-
-impl Subset {
-    /// The places within this subset of the cluster's endpoints `indices`.
-    fn positions_of<'a>(&'a self, indices: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
-        indices.iter().filter_map(|index| self.members.iter().position(|member| member == index))
     }
 }

@@ -16,6 +16,7 @@ mod local;
 mod multiplexed;
 mod pool;
 mod shared;
+mod subset;
 
 pub use bounds::{Bound, Bounds, Permit};
 pub use connect::{Connected, Purpose};

@@ -29,8 +29,10 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Where they are told, and which version of that they are.
     pub followed: Option<(Arc<Following>, u64)>,
-    /// Chooses among all endpoints.
+    /// Chooses among all endpoints, unless they have several priorities.
     pub picker: Picker,
+    /// Not all endpoints have the same priority.
+    pub(super) has_priorities: bool,
     /// How many endpoints are not used.
     pub(super) out: AtomicU32,
     /// Takes out those whose answers are bad.
@@ -82,6 +84,7 @@ impl Cluster {
         let endpoints: Vec<_> = listed.endpoints.into_iter().map(one).collect();
         let cluster = Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
+            has_priorities: endpoints.windows(2).any(|pair| pair[0].priority != pair[1].priority),
             endpoints,
             followed: listed.followed,
             out: AtomicU32::new(0),

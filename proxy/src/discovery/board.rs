@@ -206,7 +206,8 @@ mod tests {
 
     fn endpoint(port: u16) -> Resolved {
         let address = ([127, 0, 0, 1], port).into();
-        let config = Endpoint { address: Address::Tcp(address), weight: 1, labels: BTreeMap::new() };
+        let config =
+            Endpoint { address: Address::Tcp(address), weight: 1, labels: BTreeMap::new(), priority: 0 };
         Resolved::at(&config, Target::Tcp(address), 1)
     }
 

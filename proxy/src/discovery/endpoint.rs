@@ -26,6 +26,8 @@ pub struct Resolved {
     pub weight: u32,
     /// What subsets select by; zones and versions are labels too.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Those with a larger number are used when these do not suffice.
+    pub priority: u32,
     /// The source's hint at its health. One that is not ready - it starts, or goes - gets traffic only if none is.
     pub ready: bool,
 }
@@ -48,6 +50,7 @@ impl Resolved {
             Target::Unix(path) => format!("unix:{}", path.display()),
         };
         let (address, labels) = (endpoint.address.clone(), endpoint.labels.clone());
-        Self { name: name.into(), address, target, weight, labels, ready: true }
+        let priority = endpoint.priority;
+        Self { name: name.into(), address, target, weight, labels, priority, ready: true }
     }
 }

@@ -237,18 +237,23 @@ impl<'a> HeadSource<'a> {
         match (self, found) {
             (Self::H1(h1), H1OrH2::H1(meta)) => (Incoming::h1(h1.io, h1.buffer, meta.framing), meta),
             (_, H1OrH2::H2(stream)) => {
-                let none = *method == Method::Head || matches!(head.status, 204 | 304);
-                let length = match (none, stream.is_end_stream()) {
-                    (true, _) => Length::None,
-                    (false, true) => Length::Known(0),
-                    (false, false) => content_length(head).map_or(Length::Unknown, Length::Known),
-                };
-                let meta = Meta { framing: Framing::None, length, keep_alive: true };
+                let meta = h2_meta(&stream, head, method);
                 (Incoming::h2(stream), meta)
             }
             (Self::H2(_), H1OrH2::H1(meta)) => (Incoming::held(Vec::new(), None), meta),
         }
     }
+}
+
+/// What the head of an HTTP/2 response says about its body.
+pub(super) fn h2_meta(stream: &h2::RecvStream, head: &ResponseHead, method: &Method) -> Meta {
+    let none = *method == Method::Head || matches!(head.status, 204 | 304);
+    let length = match (none, stream.is_end_stream()) {
+        (true, _) => Length::None,
+        (false, true) => Length::Known(0),
+        (false, false) => content_length(head).map_or(Length::Unknown, Length::Known),
+    };
+    Meta { framing: Framing::None, length, keep_alive: true }
 }
 
 /// What [`HeadSource::poll_head`] found beside the head.

@@ -29,7 +29,7 @@ mod retry;
 pub use ejection::{Ejection, SuccessRate};
 pub use filter::{DataSource, Filter, FilterLimits, Grants, OnFault, WasmSource};
 pub use health::{Check, Health, HealthKind, Initial};
-pub use retry::{GrpcStatus, Retry};
+pub use retry::{GrpcStatus, Hedge, Retry};
 
 /// A whole, consistent configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,10 +237,14 @@ pub struct Cluster {
     pub retries: u8,
     /// After which failures.
     pub retry: Retry,
+    /// None: one endpoint is asked at a time.
+    pub hedge: Option<Hedge>,
     /// Which endpoints are not used for a while.
     pub ejection: Ejection,
     /// With fewer endpoints in use than this (50 %), all are used; 0: never.
     pub panic_percent: u32,
+    /// Where no endpoint has the labels that are asked for, any will do.
+    pub subset_fallback_to_any: bool,
     /// None: endpoints are not asked whether they are well.
     pub health: Option<Health>,
     /// What it is spared.
@@ -312,6 +316,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// What filters choose subsets by.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// 0 to 100; a smaller number is used first.
+    pub priority: u32,
 }
 
 /// Bounds of a cluster over all workers.

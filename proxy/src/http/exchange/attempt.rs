@@ -29,7 +29,7 @@ use crate::{
         outgoing::Outgoing,
         pump::{PumpError, pump},
         reply::Reply,
-        upstream::{HeadSource, Sent, h2_request},
+        upstream::{HeadSource, Meta, Sent, h2_request},
         watch::Watch,
     },
     message::Known,
@@ -43,7 +43,7 @@ const DRAINING: Duration = Duration::from_millis(20);
 /// How an attempt went whose response came.
 pub(super) struct Relayed {
     /// The endpoint's connection can carry another request.
-    reusable: bool,
+    pub(super) reusable: bool,
     /// Nothing of the response went to the caller: after so long, another attempt is to be made.
     pub(super) again: Option<Duration>,
 }
@@ -136,7 +136,11 @@ impl Exchange<'_> {
             let route = &self.heads.request.route;
             let picked = cluster.pick(&self.state.worker, &route.labels, route.hash, tries.avoid());
             let Some(picked) = picked else { return Err(Failure::NoEndpoint.into()) };
-            let wait = match self.attempt(tries, &picked, body, reply, deadline).await {
+            let attempted = match self.hedge(tries, body) {
+                None => self.attempt(tries, &picked, body, reply, deadline).await,
+                Some(hedge) => Box::pin(self.hedged(hedge, tries, picked, body, reply, deadline)).await,
+            };
+            let wait = match attempted {
                 Ok(None) => return Ok(()),
                 Ok(Some(wait)) => wait,
                 Err(failed) => match failed.again {
@@ -302,7 +306,7 @@ impl Exchange<'_> {
             .inspect_err(|failed| failed.failure().into_iter().for_each(|failure| watch.stopped(failure)))
     }
 
-    /// Awaits the head, has it reviewed, and moves the body to the caller.
+    /// Awaits the head, and passes the response on.
     async fn endpoint_side(
         &mut self,
         mut source: HeadSource<'_>,
@@ -343,13 +347,23 @@ impl Exchange<'_> {
         }
         self.heads.response.fields.strip_hop_by_hop(false);
         self.mark_response(reply);
-        let (mut body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
+        let (body, meta) = source.into_body(found, &self.heads.response, &self.heads.request.head.method);
         if flags.held_back.get() && self.heads.response.status < 300 {
             flags.invite_now().await;
         }
         flags.answered.set(true);
         // Whether the body comes nevertheless, nobody can know.
         reply.close |= flags.held_back.get();
+        self.pass_on(body, meta, reply).await
+    }
+
+    /// Has the head of the response reviewed, and moves its body to the caller.
+    pub(super) async fn pass_on(
+        &mut self,
+        mut body: Incoming<'_>,
+        meta: Meta,
+        reply: &mut Reply<'_>,
+    ) -> Result<Relayed, Failed> {
         let replaced = self.review(meta.length)?;
         if let Some(answer) = replaced {
             self.send_answer(answer, reply).await.map_err(Failed::no)?;
@@ -372,7 +386,7 @@ impl Exchange<'_> {
 }
 
 /// Reads a body of which nobody wants to know, if it is short and there at once. Says whether it is over.
-async fn drained(mut body: Incoming<'_>) -> bool {
+pub(super) async fn drained(mut body: Incoming<'_>) -> bool {
     let mut left = DRAINED;
     let all = async {
         while let Ok(true) = poll_fn(|cx| body.poll_fill(cx)).await {

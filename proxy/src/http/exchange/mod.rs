@@ -18,6 +18,7 @@ mod connect;
 mod deadline;
 mod decide;
 mod grpc;
+mod hedge;
 mod presence;
 mod retry;
 mod review;

@@ -162,6 +162,11 @@ impl<'c> Tries<'c> {
         matches!(body, Incoming::Held(_)) || self.repeated > 0 || self.reuse != Reuse::Any
     }
 
+    /// An attempt went to this endpoint beside the one that is told of.
+    pub(super) fn also_tried(&mut self, endpoint: usize) {
+        self.tried.push(endpoint);
+    }
+
     /// The next attempt is at another endpoint than this.
     pub(super) fn go_elsewhere(&mut self, from: usize) {
         self.reuse = Reuse::Any;
@@ -247,7 +252,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn is_worth_repeating(&self, tries: &Tries<'_>, head: &ResponseHead) -> bool {
+    pub(super) fn is_worth_repeating(&self, tries: &Tries<'_>, head: &ResponseHead) -> bool {
         let retry = &tries.cluster.shared.config.retry;
         if head.status >= 400 && retry.statuses.contains(&head.status) {
             return self.request().method.is_idempotent();

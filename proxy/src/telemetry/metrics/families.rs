@@ -8,7 +8,8 @@ use super::{
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
         Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-        Handshake, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
+        Handshake, Hedged, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+        TcpEnd,
     },
 };
 use std::sync::Arc;
@@ -116,6 +117,8 @@ scope! {
         retries_denied: Counters<Denied> = "weir_cluster_retries_denied_total",
             "Attempts that were worth repeating, and were not.";
         retried: Counters<Retried> = "weir_cluster_retried_total", "Exchanges with retries, by how the last attempt went.";
+        hedges: Counters<Hedged> = "weir_cluster_hedges_total",
+            "Exchanges for which another endpoint was asked as well, the first being slow.";
         ejections: Counters<Ejected> = "weir_cluster_ejections_total",
             "Endpoints that were taken out of use for their answers, or for longer.";
         ejections_spared: Counter = "weir_cluster_ejections_spared_total",

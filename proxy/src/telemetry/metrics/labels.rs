@@ -245,6 +245,16 @@ label! {
     }
 }
 
+label! {
+    /// Whose answer a hedged exchange got.
+    Hedged "outcome" {
+        /// One of those that were asked later.
+        Won "won",
+        /// The first one's.
+        Lost "lost",
+    }
+}
+
 /// Why the proxy answered an exchange itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalReply {

@@ -27,7 +27,8 @@ pub use families::{
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
     Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-    Handshake, Hook, Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
+    Handshake, Hedged, Hook, Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+    TcpEnd,
 };
 pub use reference::reference;
 pub use render::CONTENT_TYPE;

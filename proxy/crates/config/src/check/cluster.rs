@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::Checker;
 use crate::{
     checked::{
-        Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Retry, UpstreamNames, UpstreamTls,
+        Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Hedge, Retry, UpstreamNames,
+        UpstreamTls,
     },
     document::Place,
     file::{self, BalancerKind, List, PeakEwma},
@@ -46,8 +47,13 @@ impl Checker<'_, '_> {
             exchange_timeout: file.exchange_timeout.0,
             retries: file.retries,
             retry,
+            hedge: file
+                .hedge
+                .as_ref()
+                .and_then(|hedge| Some(Hedge { after: hedge.after?.0, most: hedge.most })),
             ejection: self.ejection(&file.ejection, &at.key("ejection")),
             panic_percent: file.panic_percent,
+            subset_fallback_to_any: file.subset_fallback == file::SubsetFallback::Any,
             health: match health {
                 None => None,
                 Some(health) => Some(health?),
@@ -154,6 +160,7 @@ impl Checker<'_, '_> {
             endpoints.push(Some(Endpoint {
                 address: self.absolute(address),
                 weight: endpoint.weight,
+                priority: endpoint.priority,
                 labels: endpoint.labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
             }));
         }

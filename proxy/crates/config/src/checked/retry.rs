@@ -22,6 +22,15 @@ pub struct Retry {
     pub budget_per_second: u32,
 }
 
+/// When another endpoint is asked as well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hedge {
+    /// How long the first is waited for, and then each further one.
+    pub after: Duration,
+    /// Further ones, 1 to 3 (1).
+    pub most: u8,
+}
+
 /// The status of a gRPC call that went wrong; the numbers are those of `grpc-status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

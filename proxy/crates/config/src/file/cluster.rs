@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Certificate, Duration, Ejection, EndpointAddress, FilePath, Health, List, Name, PeerPattern, Retry,
-    ServerName, Size,
+    Certificate, Duration, Ejection, EndpointAddress, FilePath, Health, Hedge, List, Name, PeerPattern,
+    Retry, ServerName, Size,
 };
 use crate::checked::{ProxyProtocolVersion, UpstreamProtocol};
 
@@ -48,11 +48,14 @@ pub(crate) struct Cluster {
     #[schemars(range(min = 0, max = 10))]
     pub(crate) retries: u8,
     pub(crate) retry: Retry,
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) ejection: Ejection,
     /// If fewer of the endpoints are in use than this, all are used again: the few would break under what the others
     /// do not get. 0: never.
     #[schemars(range(min = 0, max = 100))]
     pub(crate) panic_percent: u32,
+    /// Where an exchange goes for which a filter asked for labels that no endpoint carries.
+    pub(crate) subset_fallback: SubsetFallback,
     pub(crate) health: Option<Health>,
     pub(crate) limits: ClusterLimits,
     /// Tell endpoints who a connection comes from (PROXY protocol), in its first bytes. Only for `tcp` and
@@ -75,13 +78,26 @@ impl Default for Cluster {
             exchange_timeout: Duration::seconds(15),
             retries: 1,
             retry: Retry::default(),
+            hedge: None,
             ejection: Ejection::default(),
             panic_percent: 50,
+            subset_fallback: SubsetFallback::None,
             health: None,
             limits: ClusterLimits::default(),
             proxy_protocol: None,
         }
     }
+}
+
+/// What becomes of an exchange for which no endpoint has the labels.
+#[derive(Default, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SubsetFallback {
+    /// Nowhere: it is answered 503.
+    #[default]
+    None,
+    /// To any endpoint.
+    Any,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -163,11 +179,15 @@ pub(crate) struct Endpoint {
     /// Whatever tells endpoints apart; filters choose subsets by it.
     #[schemars(example = json!({ "version": "v1" }))]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Endpoints with a larger number are used when those with a smaller one do not suffice: 0 takes all the traffic
+    /// as long as five in seven of its endpoints are in use, below that the next one takes the rest.
+    #[schemars(range(min = 0, max = 100))]
+    pub(crate) priority: u32,
 }
 
 impl Default for Endpoint {
     fn default() -> Endpoint {
-        Endpoint { address: None, weight: 1, labels: BTreeMap::new() }
+        Endpoint { address: None, weight: 1, labels: BTreeMap::new(), priority: 0 }
     }
 }
 

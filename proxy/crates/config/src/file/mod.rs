@@ -22,7 +22,9 @@ mod value;
 pub(crate) use address::{
     AdminAddress, DnsServer, EndpointAddress, ListenerAddress, ServerName, Url, is_host,
 };
-pub(crate) use cluster::{BalancerKind, Cluster, Endpoint, EndpointsFile, PeakEwma, UpstreamTls};
+pub(crate) use cluster::{
+    BalancerKind, Cluster, Endpoint, EndpointsFile, PeakEwma, SubsetFallback, UpstreamTls,
+};
 pub(crate) use ejection::Ejection;
 pub(crate) use filter::{Data, Filter, FilterLimits};
 pub(crate) use health::Health;
@@ -30,7 +32,7 @@ pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
 pub(crate) use network::Network;
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Hedge, Retry};
 pub(crate) use spiffe::{PeerPattern, SpiffeIdText, WorkloadApi};
 pub use text::BUILTIN_FILTERS;
 pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Upgrade, Wasm, WorkerCount};

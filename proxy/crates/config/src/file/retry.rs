@@ -34,6 +34,27 @@ pub(crate) struct Retry {
     pub(crate) budget_per_second: u32,
 }
 
+/// When an endpoint takes long to answer, another one is asked too, and the first good answer is taken. Only requests with
+/// an idempotent method, and without a body or with one that a filter has read whole. What is asked beside counts
+/// against the budget of retries.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["after"]))]
+pub(crate) struct Hedge {
+    /// How long to wait before another one is asked: about what nineteen of twenty answers take.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "1m"), example = "50ms")]
+    pub(crate) after: Option<Duration>,
+    /// How many may be asked beside the first, each after the same time.
+    #[schemars(range(min = 1, max = 3))]
+    pub(crate) most: u8,
+}
+
+impl Default for Hedge {
+    fn default() -> Hedge {
+        Hedge { after: None, most: 1 }
+    }
+}
+
 impl Default for Retry {
     fn default() -> Retry {
         Retry {
