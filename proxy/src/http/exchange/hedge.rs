@@ -50,7 +50,8 @@ impl Exchange<'_> {
             Incoming::Held(held) => !held.has_trailers() && body.data().len() <= LARGEST,
             body => body.is_over(),
         };
-        let plain = head.codings().is_empty() && !body.awaits_invitation();
+        // A tunnel belongs to whoever opened it.
+        let plain = head.codings().is_empty() && !body.awaits_invitation() && self.sofar.tunnel.is_none();
         (in_memory && plain && head.method.is_idempotent()).then_some(hedge)
     }
 

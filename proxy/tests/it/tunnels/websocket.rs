@@ -74,6 +74,20 @@ async fn impatient_clients_lose_nothing() -> Result<()> {
     Ok(())
 }
 
+/// A tunnel is one endpoint's, however slow: two of them could not be joined.
+#[tokio::test]
+async fn upgrades_are_not_hedged() -> Result<()> {
+    let origin = websocket_echo().await?;
+    let weir = weir(plain(origin.address(), "hedge = { after = \"1ms\", most = 1 }")).await?;
+    for _ in 0..20 {
+        let mut client = asked(&weir).await?;
+        let hello = frame(1, true, b"hello");
+        client.send(&hello).await?;
+        assert_eq!(client.wire().exactly(hello.len()).await?, hello);
+    }
+    reaches(&weir, "weir_cluster_attempts_total{cluster=\"origin\",result=\"answered\"}", 20.0).await
+}
+
 #[tokio::test]
 async fn over_tls_on_both_sides() -> Result<()> {
     let ca = Ca::new()?;
