@@ -22,9 +22,9 @@ pub struct Ready(Rc<Made>);
 struct Made {
     /// Never itself `Ready`.
     decision: Decision,
-    /// As the proxy reads it; points into `decision`.
+    /// As the proxy reads it; points into `decision`. Boxed, because most of many are never given.
     #[cfg(target_family = "wasm")]
-    laid: std::cell::OnceCell<crate::abi::Laid>,
+    laid: std::cell::OnceCell<Box<crate::abi::Laid>>,
 }
 
 impl Ready {
@@ -48,7 +48,7 @@ impl Ready {
     /// Where it is laid out, which stays so for as long as there is a clone of this.
     #[cfg(target_family = "wasm")]
     pub(crate) fn laid(&self) -> *const u8 {
-        self.0.laid.get_or_init(|| crate::abi::Laid::of(&self.0.decision)).place()
+        self.0.laid.get_or_init(|| Box::new(crate::abi::Laid::of(&self.0.decision))).place()
     }
 }
 
