@@ -33,7 +33,7 @@ pub struct Worker {
     next_exchange: Cell<u64>,
     recent: Cell<Nanos>,
     /// Connections that have no exchange and still hold the memory of one.
-    pub lingering: Cell<usize>,
+    lingering: Cell<usize>,
 }
 
 impl Worker {
@@ -69,10 +69,14 @@ impl Worker {
         self.clock.instant(self.recent()).checked_add(duration).map(Instant::from_std)
     }
 
-    /// Counts a connection in [`lingering`](Self::lingering) until the answer is dropped.
-    pub fn linger(&self) -> Lingering<'_> {
-        self.lingering.set(self.lingering.get() + 1);
-        Lingering(self)
+    /// Lets a connection without an exchange hold the memory of one until the answer is dropped. None: so many do
+    /// already.
+    pub fn linger(&self, most: usize) -> Option<Lingering<'_>> {
+        let lingering = self.lingering.get();
+        (lingering < most).then(|| {
+            self.lingering.set(lingering + 1);
+            Lingering(self)
+        })
     }
 
     /// Uniformly random bits (wyrand); not for secrets.

@@ -66,15 +66,8 @@ impl LocalCluster {
             if shares && let Some(error) = pool.failed_since(opened) {
                 return Err(error);
             }
-            let bounds = Arc::clone(&self.bounds);
-            if let Some(permit) = Permit::acquire(bounds, Bound::Connections, worker.index) {
+            if let Some(permit) = queue.place_or_wait().await? {
                 break permit;
-            }
-            match self.make_room() {
-                Some(Room::Now) => {}
-                // One is enough, so nothing else is closed until its place is free.
-                Some(Room::Soon(closing)) => drop(tokio::time::timeout(GOODBYE, closing.done()).await),
-                None => queue.wait().await?,
             }
         };
         drop(queue);
@@ -93,14 +86,8 @@ impl LocalCluster {
         let pool = self.pool(picked.index);
         let mut queue = Queue { cluster: self, pool, worker, place: None };
         let permit = loop {
-            let bounds = Arc::clone(&self.bounds);
-            if let Some(permit) = Permit::acquire(bounds, Bound::Connections, worker.index) {
+            if let Some(permit) = queue.place_or_wait().await? {
                 break permit;
-            }
-            match self.make_room() {
-                Some(Room::Now) => {}
-                Some(Room::Soon(closing)) => drop(tokio::time::timeout(GOODBYE, closing.done()).await),
-                None => queue.wait().await?,
             }
         };
         drop(queue);
@@ -165,6 +152,22 @@ struct Queue<'a> {
 }
 
 impl<'a> Queue<'a> {
+    /// A place for one more connection. None: there was none, and now there may be.
+    async fn place_or_wait(&mut self) -> Result<Option<Permit<Arc<Bounds>>>, Error> {
+        let bounds = Arc::clone(&self.cluster.bounds);
+        let place = Permit::acquire(bounds, Bound::Connections, self.worker.index);
+        if place.is_some() {
+            return Ok(place);
+        }
+        match self.cluster.make_room() {
+            Some(Room::Now) => {}
+            // One is enough, so nothing else is closed until its place is free.
+            Some(Room::Soon(closing)) => drop(tokio::time::timeout(GOODBYE, closing.done()).await),
+            None => self.wait().await?,
+        }
+        Ok(None)
+    }
+
     /// Waits until something was given back, or until it is time to look again.
     async fn wait(&mut self) -> Result<(), Error> {
         if self.place.is_none() {

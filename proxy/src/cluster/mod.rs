@@ -6,6 +6,7 @@
 //! `endpoint.rs` holds what is known of an endpoint, `health.rs` decides which ones are out, `local.rs` picks among
 //! the others. Where endpoints come from is for [`crate::discovery`].
 
+mod attempt;
 mod bounds;
 mod checkout;
 mod choice;
@@ -18,6 +19,7 @@ mod pool;
 mod shared;
 mod subset;
 
+pub use attempt::Attempt;
 pub use bounds::{Bound, Bounds, Permit};
 pub use connect::{Connected, Purpose};
 pub use endpoint::Endpoint;

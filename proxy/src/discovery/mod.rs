@@ -44,6 +44,7 @@ const TOGETHER: Duration = Duration::from_millis(10);
 const LOOKUPS: usize = 64;
 
 /// What follows the sources of all clusters.
+#[derive(Default)]
 pub struct Discovery {
     hub: Arc<Hub>,
     running: OnceLock<Running>,
@@ -65,12 +66,6 @@ struct Running {
 impl std::fmt::Debug for Discovery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Discovery").field("runs", &self.running.get().is_some()).finish_non_exhaustive()
-    }
-}
-
-impl Default for Discovery {
-    fn default() -> Self {
-        Self { hub: Arc::default(), running: OnceLock::new(), on_change: Arc::default() }
     }
 }
 
@@ -107,7 +102,7 @@ impl Discovery {
             return Ok(None);
         }
         let same = before.filter(|before| before.endpoints == cluster.endpoints);
-        if let Some(same) = same.filter(|same| same.dns.servers == dns.servers) {
+        if let Some(same) = same.filter(|same| same.asks(dns)) {
             return Ok(Some(Arc::clone(same)));
         }
         let running = self.running().map_err(|error| format!("its endpoints cannot be followed: {error}"))?;

@@ -142,8 +142,7 @@ async fn busy(
         if buffer.is_empty() {
             // The exchange has just ended, and noted when.
             let until = state.worker.after(listener.plan.config.limits.idle_timeout);
-            let few = state.worker.lingering.get() < LINGERERS;
-            if !few || !soon(state, io, buffer, until, deadline, closing).await {
+            if !soon(state, io, buffer, until, deadline, closing).await {
                 return Afterwards::Idle(until);
             }
             deadline.set(until);
@@ -151,7 +150,7 @@ async fn busy(
     }
 }
 
-/// Waits a little for the next request. False: it takes its time, or shall not come.
+/// Waits a little for the next request. False: it takes its time, shall not come, or too many wait already.
 async fn soon(
     state: &LocalState,
     io: &Io,
@@ -160,9 +159,9 @@ async fn soon(
     deadline: &mut Deadline,
     closing: &mut Waiter,
 ) -> bool {
+    let Some(_lingering) = state.worker.linger(LINGERERS) else { return false };
     // Another connection has more use for it meanwhile.
     state.worker.buffers.give(std::mem::take(buffer));
-    let _lingering = state.worker.linger();
     let lull = state.worker.after(LULL);
     deadline.set(until.min(lull).or(lull));
     poll_fn(|cx| {

@@ -6,36 +6,31 @@ use weir_balance::Ended;
 
 use crate::{
     clock::Nanos,
-    cluster::{Cluster, Endpoint, Picked, Told},
+    cluster::{Attempt, Cluster, Picked, Told},
     error::Failure,
     message::{Known, ResponseHead},
-    telemetry::metrics::Attempted,
     worker::Worker,
 };
 
 /// An attempt under observation. Dropped without a word, it was given up.
 pub(in crate::http) struct Watch<'a> {
+    attempt: Attempt<'a>,
     cluster: &'a Cluster,
-    endpoint: &'a Endpoint,
     worker: &'a Worker,
-    begun: Nanos,
     ended: Option<Ended>,
     /// What came is a failure, or it broke off.
     bad: bool,
-    probe: bool,
 }
 
 impl<'a> Watch<'a> {
     /// An attempt that begins at the worker's most recent time.
     pub(in crate::http) fn begin(worker: &'a Worker, cluster: &'a Cluster, picked: &Picked<'a>) -> Self {
-        let (endpoint, probe) = (&**picked.endpoint, picked.probe);
-        endpoint.load.begin();
-        Self { cluster, endpoint, worker, begun: worker.recent(), ended: None, bad: false, probe }
+        Self { attempt: Attempt::begin(worker, cluster, picked), cluster, worker, ended: None, bad: false }
     }
 
     /// The head of the response is there. Answers how long it took.
     pub(in crate::http) fn answered(&mut self, head: &ResponseHead) -> Nanos {
-        let took = self.worker.now().saturating_sub(self.begun);
+        let took = self.attempt.took();
         self.ended = Some(if turned_away(head) {
             Ended::Refused { hold: retry_after(head) }
         } else {
@@ -57,25 +52,12 @@ impl<'a> Watch<'a> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        let now = self.worker.now();
-        let after = Duration::from_nanos(now.saturating_sub(self.begun));
-        let ended = self.ended.unwrap_or(Ended::Cancelled { after });
-        self.endpoint.load.end(now, ended);
-        let result = match ended {
-            Ended::Answered { .. } | Ended::Refused { .. } => Attempted::Answered,
-            Ended::Failed => Attempted::Failed,
-            Ended::Cancelled { .. } => Attempted::Abandoned,
-        };
-        if result != Attempted::Abandoned {
-            self.endpoint.count(result == Attempted::Answered);
-        }
-        self.cluster.metrics.attempts.one(self.worker.index, result);
         let told = match self.ended {
             _ if self.bad => Told::Bad,
             Some(_) => Told::Good,
             None => Told::Nothing,
         };
-        self.cluster.hear(self.worker, now, self.endpoint, told, self.probe);
+        self.attempt.end(self.ended, told);
     }
 }
 

@@ -9,13 +9,12 @@ use weir_config::checked::ClusterId;
 use super::account::Account;
 use crate::{
     clock::Nanos,
-    cluster::{Endpoint, H1Connection, LocalCluster, Picked, Purpose, Told as Heard},
+    cluster::{Attempt, H1Connection, LocalCluster, Picked, Purpose, Told as Heard},
     error::{Error, Failure},
     message::ConnectionInfo,
     proxy_protocol::Told,
     snapshot::{LocalListener, LocalState},
     stream::{Buffer, End, Io, Relayed, Side, relay},
-    telemetry::metrics::Attempted,
     worker::Worker,
 };
 
@@ -128,25 +127,18 @@ fn hash_of(peer: SocketAddr) -> u64 {
 
 /// An endpoint's use by one connection: the balancer sees it under way, and at its end how long connecting took.
 struct Use<'c> {
-    worker: &'c Worker,
-    cluster: &'c LocalCluster,
-    endpoint: &'c Endpoint,
-    /// It tells whether the endpoint comes back.
-    probe: bool,
-    begun: Nanos,
+    attempt: Attempt<'c>,
     ended: Cell<Option<Ended>>,
 }
 
 impl<'c> Use<'c> {
     fn begin(worker: &'c Worker, cluster: &'c LocalCluster, picked: &Picked<'c>) -> Self {
-        let (endpoint, probe) = (&**picked.endpoint, picked.probe);
-        endpoint.load.begin();
-        Self { worker, cluster, endpoint, probe, begun: worker.recent(), ended: Cell::new(None) }
+        Self { attempt: Attempt::begin(worker, &cluster.shared, picked), ended: Cell::new(None) }
     }
 
     /// How long that took.
     fn connected(&self) -> Nanos {
-        let took = self.worker.now().saturating_sub(self.begun);
+        let took = self.attempt.took();
         self.ended.set(Some(Ended::Answered { rtt: Duration::from_nanos(took) }));
         took
     }
@@ -161,25 +153,11 @@ impl<'c> Use<'c> {
 
 impl Drop for Use<'_> {
     fn drop(&mut self) {
-        let now = self.worker.now();
-        let after = Duration::from_nanos(now.saturating_sub(self.begun));
-        let ended = self.ended.get().unwrap_or(Ended::Cancelled { after });
-        self.endpoint.load.end(now, ended);
-        let result = match ended {
-            Ended::Answered { .. } | Ended::Refused { .. } => Attempted::Answered,
-            Ended::Failed => Attempted::Failed,
-            Ended::Cancelled { .. } => Attempted::Abandoned,
-        };
-        if result != Attempted::Abandoned {
-            self.endpoint.count(result == Attempted::Answered);
-        }
-        let shared = &self.cluster.shared;
-        shared.metrics.attempts.one(self.worker.index, result);
         let heard = match self.ended.get() {
             Some(Ended::Failed) => Heard::Bad,
             Some(_) => Heard::Good,
             None => Heard::Nothing,
         };
-        shared.hear(self.worker, now, self.endpoint, heard, self.probe);
+        self.attempt.end(self.ended.get(), heard);
     }
 }

@@ -103,14 +103,7 @@ impl Exchange<'_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        let route = &self.heads.request.route;
-        let config = &cluster.shared.config;
-        let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
-        let ends = Instant::from_std(self.state.worker.clock.instant(self.timed_from)) + timeout;
-        let mut tries = Tries::new(cluster, ends, timeout, route.retries.unwrap_or(config.retries));
-        if let Some(until) = self.caller_until {
-            tries.end_by(Instant::from_std(self.state.worker.clock.instant(until)));
-        }
+        let mut tries = self.begin_tries(cluster);
         self.prepare_repetition(&mut tries, body);
         let ended = self.try_on(&mut tries, body, reply, deadline).await;
         body.drop_copy();

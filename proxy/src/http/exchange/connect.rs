@@ -3,9 +3,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
-use tokio::time::Instant;
-
-use super::{Exchange, Stop, presence::while_present, retry::Tries, tunnel::Far};
+use super::{Exchange, Stop, presence::while_present, tunnel::Far};
 use crate::{
     cluster::{LocalCluster, Purpose},
     error::Failure,
@@ -27,14 +25,7 @@ impl Exchange<'_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        let route = &self.heads.request.route;
-        let config = &cluster.shared.config;
-        let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
-        let ends = Instant::from_std(self.state.worker.clock.instant(self.timed_from)) + timeout;
-        let mut tries = Tries::new(cluster, ends, timeout, route.retries.unwrap_or(config.retries));
-        if let Some(until) = self.caller_until {
-            tries.end_by(Instant::from_std(self.state.worker.clock.instant(until)));
-        }
+        let mut tries = self.begin_tries(cluster);
         let connection = self.heads.request.connection.as_deref();
         let told = connection.map_or(Told::Unknown, |connection| connection.told(None));
         loop {

@@ -140,13 +140,13 @@ pub(super) struct Tries<'c> {
 
 impl<'c> Tries<'c> {
     /// At most `most` of them after the first one.
-    pub(super) fn new(cluster: &'c LocalCluster, ends: Instant, timeout: Duration, most: u8) -> Self {
+    fn new(cluster: &'c LocalCluster, ends: Instant, timeout: Duration, most: u8) -> Self {
         let (tried, reuse) = (SmallVec::new(), Reuse::Any);
         Self { cluster, ends, timeout, caller_until: None, reuse, tried, repeated: 0, most, repeatable: 0 }
     }
 
     /// The caller waits no longer than until then.
-    pub(super) fn end_by(&mut self, until: Instant) {
+    fn end_by(&mut self, until: Instant) {
         self.ends = self.ends.min(until);
         self.caller_until = Some(until);
     }
@@ -176,6 +176,19 @@ impl<'c> Tries<'c> {
 }
 
 impl Exchange<'_> {
+    /// How often the exchange may be tried, and until when, as its route, its cluster and its caller say.
+    pub(super) fn begin_tries<'c>(&self, cluster: &'c LocalCluster) -> Tries<'c> {
+        let (route, config) = (&self.heads.request.route, &cluster.shared.config);
+        let instant = |nanos| Instant::from_std(self.state.worker.clock.instant(nanos));
+        let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
+        let ends = instant(self.timed_from) + timeout;
+        let mut tries = Tries::new(cluster, ends, timeout, route.retries.unwrap_or(config.retries));
+        if let Some(until) = self.caller_until {
+            tries.end_by(instant(until));
+        }
+        tries
+    }
+
     /// Sees to it that the body can be sent again, if that may be wanted.
     pub(super) fn prepare_repetition(&self, tries: &mut Tries<'_>, body: &mut Incoming<'_>) {
         let retry = &tries.cluster.shared.config.retry;

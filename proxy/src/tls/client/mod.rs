@@ -27,7 +27,7 @@ pub struct ClientTls {
 
 enum Kind {
     Names(Names),
-    Identity(Expected),
+    Identity(Box<Expected>),
 }
 
 impl ClientTls {
@@ -41,7 +41,7 @@ impl ClientTls {
             UpstreamTls::Names(spec) => (Kind::Names(Names::load(spec, protocol)?), &spec.server_name),
             UpstreamTls::Identity(spec) => {
                 let found = identity(&spec.identity).ok_or_else(|| TlsError::no_identity(&spec.identity))?;
-                (Kind::Identity(Expected::load(spec, protocol, found)?), &spec.server_name)
+                (Kind::Identity(Box::new(Expected::load(spec, protocol, found)?)), &spec.server_name)
             }
         };
         Ok(Self { kind, server_name: server_name(name.as_deref())? })

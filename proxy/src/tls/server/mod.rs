@@ -23,7 +23,7 @@ pub struct ServerTls(Kind);
 
 enum Kind {
     Certificates(Certificates),
-    Identity(Shown),
+    Identity(Box<Shown>),
 }
 
 impl ServerTls {
@@ -36,7 +36,7 @@ impl ServerTls {
             ListenerTls::Certificates(spec) => Kind::Certificates(Certificates::load(spec)?),
             ListenerTls::Identity(spec) => {
                 let found = identity(&spec.identity).ok_or_else(|| TlsError::no_identity(&spec.identity))?;
-                Kind::Identity(Shown::load(spec, found)?)
+                Kind::Identity(Box::new(Shown::load(spec, found)?))
             }
         }))
     }

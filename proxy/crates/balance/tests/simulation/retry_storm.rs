@@ -170,8 +170,7 @@ fn run(retries: Retries) -> (f64, f64) {
 
 #[test]
 fn a_budget_lets_a_service_recover_that_repetitions_would_keep_down() {
-    let [none, unbounded, budgeted] =
-        [Retries::None, Retries::Unbounded, Retries::Budgeted].map(|retries| run(retries));
+    let [none, unbounded, budgeted] = [Retries::None, Retries::Unbounded, Retries::Budgeted].map(run);
     println!(
         "five slow seconds, up to three retries, seed {SEED}: answered a minute later, and attempts for a request: \
          no retries {:.2} %, {:.3}; without budget {:.2} %, {:.3}; with budget {:.2} %, {:.3}",
