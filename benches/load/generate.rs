@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// The authority that signed the proxy's certificate (PEM).
     #[arg(long)]
     pub(crate) ca: Option<PathBuf>,
+    /// What the load shows if both sides have to show a certificate: that, with its key (PEM).
+    #[arg(long)]
+    pub(crate) own: Option<PathBuf>,
 }
 
 impl Options {
@@ -78,8 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let text = std::fs::read(&options.requests).context("reading the requests")?;
     let requests: Vec<Asked> = serde_json::from_slice(&text)?;
     let seen = match options.wire {
-        Wire::H1 | Wire::Tls | Wire::TlsNew => http1::run(options, &requests)?,
         Wire::H2c => http2::run(options, &requests)?,
+        _ => http1::run(options, &requests)?,
     };
     if let Some(count) = options.count {
         let (asked, seconds) = (seen.requests + seen.failed, options.seconds);

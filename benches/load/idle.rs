@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::{
     cpu, http1,
     subjects::{Running, Stage, Subject},
+    tls,
     work::{Policies, Work},
 };
 
@@ -136,7 +137,7 @@ enum Kept {
 impl Asker {
     fn new(stage: &Stage) -> Result<Self> {
         let request = http1::requests(&stage.requests())?.into_iter().next().context("a request")?;
-        let tls = (stage.work == Work::Tls).then(|| http1::client_config(&stage.ca())).transpose()?;
+        let tls = (stage.work == Work::Tls).then(|| tls::client(&stage.ca(), None)).transpose()?;
         Ok(Self { request, tls })
     }
 

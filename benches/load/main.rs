@@ -18,10 +18,13 @@ mod reload;
 mod rounds;
 mod spine;
 mod start;
+mod stream;
 mod subjects;
 mod swap;
 mod table;
+mod tls;
 mod token;
+mod websocket;
 mod work;
 
 use std::process::ExitCode;

@@ -1,32 +1,74 @@
-//! An origin that costs next to nothing: one thread, one `epoll`, the same bytes for every request.
+//! An origin that costs next to nothing: one thread, one `epoll`, the same bytes for every request, or those that came.
 
-use std::io::{ErrorKind, Read, Write};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use anyhow::Result;
-use clap::Args;
-use mio::{Events, Interest, Poll, Token, net::TcpListener, net::TcpStream};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use mio::{Events, Interest, Poll, Token, net::TcpListener};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::{
+    stream::{Stream, waits},
+    tls, websocket,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// What it does.
+    #[arg(long)]
+    manner: Manner,
     /// Bytes of the body of every answer.
     #[arg(long)]
     body: usize,
+    /// Speak TLS: its own certificate with its key (PEM).
+    #[arg(long, requires = "ca")]
+    own: Option<PathBuf>,
+    /// The authority that signed what callers have to show then (PEM).
+    #[arg(long)]
+    ca: Option<PathBuf>,
+}
+
+/// What an origin does with what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manner {
+    /// Answers every HTTP request.
+    Answer,
+    /// Opens a WebSocket, and sends messages back.
+    Websocket,
+    /// Sends bytes back.
+    Echo,
 }
 
 const LISTENER: Token = Token(usize::MAX);
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// How much of the end of a head (`\r\n\r\n`) was seen last.
     matched: usize,
     /// Answers owed, and how much of the first of them is written.
     owed: usize,
     written: usize,
+    /// Of a WebSocket, when it is open: the part of a message that has come.
+    message: Option<Vec<u8>>,
+}
+
+/// What all connections have in common.
+struct Origin {
+    manner: Manner,
+    /// To every request.
+    answer: Vec<u8>,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 /// Prints its address, and answers until it is killed.
 pub(crate) fn serve(options: &Options) -> Result<()> {
-    let answer = answer(options.body);
+    let own = |own: &Path| tls::server(options.ca.as_deref().context("--own needs --ca")?, own);
+    let tls = options.own.as_deref().map(own).transpose()?;
+    let origin = Origin { manner: options.manner, answer: answer(options.body), tls };
     let mut poll = Poll::new()?;
     let mut listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
     println!("{}", listener.local_addr()?);
@@ -38,12 +80,12 @@ pub(crate) fn serve(options: &Options) -> Result<()> {
         poll.poll(&mut events, None)?;
         for event in &events {
             if event.token() == LISTENER {
-                accept(&listener, &poll, &mut connections)?;
+                origin.accept(&listener, &poll, &mut connections)?;
                 continue;
             }
             let slot = &mut connections[event.token().0];
             let Some(connection) = slot else { continue };
-            if !connection.serve(&mut buffer, &answer) {
+            if !connection.serve(&mut buffer, &origin) {
                 *slot = None;
             }
         }
@@ -57,41 +99,77 @@ fn answer(body: usize) -> Vec<u8> {
     answer
 }
 
-fn accept(listener: &TcpListener, poll: &Poll, connections: &mut Vec<Option<Connection>>) -> Result<()> {
-    while let Ok((mut stream, _)) = listener.accept() {
-        stream.set_nodelay(true)?;
-        let free = connections.iter().position(Option::is_none).unwrap_or(connections.len());
-        if free == connections.len() {
-            connections.push(None);
+impl Origin {
+    fn accept(
+        &self,
+        listener: &TcpListener,
+        poll: &Poll,
+        connections: &mut Vec<Option<Connection>>,
+    ) -> Result<()> {
+        while let Ok((tcp, _)) = listener.accept() {
+            tcp.set_nodelay(true)?;
+            let tls = self.tls.as_ref().map(|config| ServerConnection::new(Arc::clone(config)));
+            let mut stream = Stream::new(tcp, tls.transpose()?.map(Into::into));
+            let free = connections.iter().position(Option::is_none).unwrap_or(connections.len());
+            if free == connections.len() {
+                connections.push(None);
+            }
+            stream.register(poll.registry(), Token(free))?;
+            connections[free] = Some(Connection { stream, matched: 0, owed: 0, written: 0, message: None });
         }
-        poll.registry().register(&mut stream, Token(free), Interest::READABLE | Interest::WRITABLE)?;
-        connections[free] = Some(Connection { stream, matched: 0, owed: 0, written: 0 });
+        Ok(())
     }
-    Ok(())
 }
 
 impl Connection {
     /// Reads and answers what there is; false when the connection is over.
-    fn serve(&mut self, buffer: &mut [u8], answer: &[u8]) -> bool {
+    fn serve(&mut self, buffer: &mut [u8], origin: &Origin) -> bool {
+        if self.stream.flush().is_err() {
+            return false;
+        }
         loop {
-            if !self.write(answer) {
+            if !self.write(&origin.answer) {
                 return false;
             }
             match self.stream.read(buffer) {
                 Ok(0) => return false,
                 Ok(length) => {
-                    self.count(&buffer[..length]);
-                    if !self.write(answer) {
+                    if !self.take(&buffer[..length], origin) {
                         return false;
                     }
                     // Edge-triggered: a short read means that there is no more.
-                    if length < buffer.len() {
+                    if self.stream.drained_by(length, buffer) {
                         return true;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
+            }
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], origin: &Origin) -> bool {
+        match (origin.manner, &mut self.message) {
+            (Manner::Echo, _) => self.stream.send(bytes).is_ok(),
+            (Manner::Answer, _) => {
+                self.count(bytes);
+                self.write(&origin.answer)
+            }
+            (Manner::Websocket, None) => {
+                self.count(bytes);
+                if self.owed == 0 {
+                    return true;
+                }
+                self.owed = 0;
+                // The first message does not come before this.
+                self.message = Some(Vec::new());
+                self.stream.send(websocket::OPENED).is_ok()
+            }
+            (Manner::Websocket, Some(message)) => {
+                message.extend_from_slice(bytes);
+                let mut answer = Vec::with_capacity(bytes.len());
+                websocket::echo(message, &mut answer) && self.stream.send(&answer).is_ok()
             }
         }
     }
@@ -121,7 +199,7 @@ impl Connection {
                         self.owed -= 1;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
+                Err(error) if waits(&error) => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }

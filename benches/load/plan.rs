@@ -28,7 +28,7 @@ pub(crate) struct Plan {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "plain,haproxy,nginx,envoy,envoy-wasm,floor"
+        default_value = "plain,haproxy,nginx,envoy,envoy-wasm,floor,splice"
     )]
     peers: Vec<Subject>,
     /// How often every subject is measured, twice each time.

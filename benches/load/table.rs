@@ -13,10 +13,10 @@ use crate::{
 pub(crate) fn loads(work: Work, policies: Policies, measured: &[Measured]) {
     println!("\n{} with policies {}\n", work.name(), policies.name());
     let rate = measured.first().map_or(0.0, |one| one.rate);
-    let big = work.body() >= 1 << 20;
+    let (big, unit) = (work.body() >= 1 << 20, work.unit());
     let per_gb = |text: String| if big { format!(" {text} |") } else { String::new() };
     println!(
-        "| subject | CPU us/request (p25, p75) | user us | kernel us |{} Weir / it (p25, p75) | requests/s | \
+        "| subject | CPU us/{unit} (p25, p75) | user us | kernel us |{} Weir / it (p25, p75) | {unit}s/s | \
          p50 us at {rate:.0}/s | p99 us at {rate:.0}/s | MiB | load's core | failed |",
         per_gb("CPU s/GB".to_owned())
     );

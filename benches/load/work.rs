@@ -14,6 +14,30 @@ pub(crate) enum Wire {
     Tls,
     /// HTTP/1.1 over TLS, a connection for every request, never resumed.
     TlsNew,
+    /// As `Tls`, and callers show a certificate.
+    Mtls,
+    /// As `TlsNew`, and callers show a certificate.
+    MtlsNew,
+    /// Messages of a WebSocket that come back.
+    Websocket,
+    /// Bytes that come back.
+    Echo,
+}
+
+impl Wire {
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsNew) || self.is_mutual()
+    }
+
+    /// Both sides show a certificate.
+    pub(crate) fn is_mutual(self) -> bool {
+        matches!(self, Self::Mtls | Self::MtlsNew)
+    }
+
+    /// A connection for every request.
+    pub(crate) fn is_anew(self) -> bool {
+        matches!(self, Self::TlsNew | Self::MtlsNew)
+    }
 }
 
 /// A work, as named on the command line.
@@ -30,8 +54,18 @@ pub(crate) enum Work {
     Tls,
     /// A whole TLS 1.3 handshake for every request.
     TlsNew,
+    /// As `Tls`, with certificates on both sides of the proxy: its callers show one, and so does it to its endpoints.
+    Mtls,
+    /// The same, and a whole handshake of its callers for every request.
+    MtlsNew,
     /// HTTP/1.1, 8 connections, bodies of 10 MiB.
     Body,
+    /// 64 WebSockets, messages of 128 bytes that come back.
+    Websocket,
+    /// As `Body`, but the proxy passes bytes on and knows no HTTP.
+    Tcp,
+    /// 64 connections of plain TCP, messages of 128 bytes that come back.
+    TcpEcho,
 }
 
 impl Work {
@@ -42,16 +76,38 @@ impl Work {
             Self::H2c => "h2c",
             Self::Tls => "tls",
             Self::TlsNew => "tls-new",
+            Self::Mtls => "mtls",
+            Self::MtlsNew => "mtls-new",
             Self::Body => "body",
+            Self::Websocket => "websocket",
+            Self::Tcp => "tcp",
+            Self::TcpEcho => "tcp-echo",
         }
     }
 
     pub(crate) fn wire(self) -> Wire {
         match self {
-            Self::H1 | Self::H1_10k | Self::Body => Wire::H1,
+            Self::H1 | Self::H1_10k | Self::Body | Self::Tcp => Wire::H1,
             Self::H2c => Wire::H2c,
             Self::Tls => Wire::Tls,
             Self::TlsNew => Wire::TlsNew,
+            Self::Mtls => Wire::Mtls,
+            Self::MtlsNew => Wire::MtlsNew,
+            Self::Websocket => Wire::Websocket,
+            Self::TcpEcho => Wire::Echo,
+        }
+    }
+
+    /// Whether the proxy is to pass bytes on, whatever they are.
+    pub(crate) fn is_relay(self) -> bool {
+        matches!(self, Self::Tcp | Self::TcpEcho)
+    }
+
+    /// What is counted.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Websocket | Self::TcpEcho => "message",
+            _ => "request",
         }
     }
 
@@ -59,7 +115,7 @@ impl Work {
     pub(crate) fn body(self) -> usize {
         match self {
             Self::H1_10k => 10 * 1024,
-            Self::Body => 10 * 1024 * 1024,
+            Self::Body | Self::Tcp => 10 * 1024 * 1024,
             _ => 128,
         }
     }
@@ -68,7 +124,7 @@ impl Work {
     pub(crate) fn width(self) -> (usize, usize) {
         match self {
             Self::H2c => (4, 16),
-            Self::Body | Self::TlsNew => (8, 1),
+            Self::Body | Self::Tcp | Self::TlsNew | Self::MtlsNew => (8, 1),
             _ => (64, 1),
         }
     }

@@ -44,10 +44,10 @@ fn is_positive(value: &Value) -> bool {
 
 #[test]
 fn a_short_run_reports_every_subject() -> Result<()> {
-    let arguments = "run --work h1,h2c,tls,tls-new --policies none,four --peers floor --rounds 1 --seconds 0.2 --rate 300";
+    let arguments = "run --work h1,h2c,tls,tls-new,mtls,mtls-new,websocket --policies none,four --peers floor --rounds 1 --seconds 0.2 --rate 300";
     let (report, said) = reported(&arguments.split(' ').collect::<Vec<_>>())?;
     let loads = report["loads"].as_array().context("loads")?;
-    assert_eq!(loads.len(), 4 * 2 * 2, "{said}");
+    assert_eq!(loads.len(), 7 * 2 * 2, "{said}");
     for load in loads {
         let measured = load["missing"].is_null();
         assert!(measured || load["subject"] != "weir", "{load}");
@@ -58,6 +58,36 @@ fn a_short_run_reports_every_subject() -> Result<()> {
     }
     let floor = &loads[1];
     assert!(is_positive(&floor["weir_ratio"]["median"]), "{floor}");
+    Ok(())
+}
+
+#[test]
+fn a_relay_is_measured_beside_a_bare_one() -> Result<()> {
+    let arguments =
+        "run --work tcp,tcp-echo --policies none,four --peers splice --rounds 1 --seconds 0.2 --rate 20";
+    let (report, said) = reported(&arguments.split(' ').collect::<Vec<_>>())?;
+    let loads = report["loads"].as_array().context("loads")?;
+    assert_eq!(loads.len(), 2 * 2 * 2, "{said}");
+    for load in loads {
+        // Policies decide on requests.
+        assert_eq!(is_positive(&load["cpu_us"]["median"]), load["policies"] == "none", "{load}");
+        assert_eq!(load["missing"].is_null(), load["policies"] == "none", "{load}");
+        assert_eq!(load["failed"], 0, "{load}");
+    }
+    assert!(is_positive(&loads[1]["weir_ratio"]["median"]) && said.contains("us/message"), "{said}");
+    Ok(())
+}
+
+/// Of the peers, whichever are installed.
+#[test]
+fn peers_do_the_same_works() -> Result<()> {
+    let arguments = "run --work mtls,mtls-new,websocket,tcp,tcp-echo --policies none --peers haproxy,nginx,envoy --rounds 1 --seconds 0.2 --rate 20";
+    let (report, said) = reported(&arguments.split(' ').collect::<Vec<_>>())?;
+    for load in report["loads"].as_array().context("loads")? {
+        let missing = load["missing"].as_str().unwrap_or_default();
+        assert!(missing.is_empty() || missing.contains("no stream module installed"), "{load}\n{said}");
+        assert_eq!(load["failed"], 0, "{load}");
+    }
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! The HTTP/1.1 load: one thread, one `epoll`; over TLS too, with connections kept or made anew.
+//! The load of everything but HTTP/2: one thread, one `epoll`. HTTP/1.1, over TLS too, with connections kept or made
+//! anew; and what a connection can be used for instead: messages of a WebSocket, and plain bytes.
 
 mod connection;
 
@@ -19,10 +20,11 @@ use crate::{
     cpu,
     generate::{Asked, Counts, Options, Seen},
     pace::{Alarm, Pace},
+    stream::{Stream, waits},
+    tls, websocket,
     work::Wire,
 };
-use connection::Connection;
-pub(crate) use connection::client_config;
+use connection::{Answer, Connection};
 
 /// See the end of a run.
 const LONGER: Duration = Duration::from_secs(10);
@@ -30,7 +32,11 @@ const ALARM: Token = Token(usize::MAX);
 
 struct Load<'a> {
     options: &'a Options,
+    /// What makes a connection a WebSocket.
+    openings: Vec<Vec<u8>>,
     requests: Vec<Vec<u8>>,
+    /// What answers each of them.
+    answer: Answer,
     tls: Option<Arc<ClientConfig>>,
     counts: Counts,
     /// Requests sent, those that are not counted too.
@@ -41,14 +47,7 @@ struct Load<'a> {
 
 /// Asks for the planned time, or the planned number of times.
 pub(crate) fn run(options: &Options, requests: &[Asked]) -> Result<Seen> {
-    let tls = match (options.wire, &options.ca) {
-        (Wire::H1, _) => None,
-        (_, Some(ca)) => Some(client_config(ca)?),
-        (_, None) => bail!("TLS needs --ca"),
-    };
-    let requests = requests.iter().map(written).collect();
-    let idle = (0..options.connections).collect();
-    let mut load = Load { options, requests, tls, counts: Counts::new(), sent: 0, idle };
+    let mut load = Load::new(options, requests)?;
     let mut poll = Poll::new()?;
     let mut connections = Vec::with_capacity(options.connections);
     for number in 0..options.connections {
@@ -96,17 +95,44 @@ pub(crate) fn run(options: &Options, requests: &[Asked]) -> Result<Seen> {
     load.counts.seen(from, cpu_before)
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    fn new(options: &'a Options, asked: &[Asked]) -> Result<Self> {
+        let tls = match &options.ca {
+            Some(ca) if options.wire.is_tls() => {
+                let own = options.own.as_deref().filter(|_| options.wire.is_mutual());
+                Some(tls::client(ca, own)?)
+            }
+            None if options.wire.is_tls() => bail!("TLS needs --ca"),
+            _ => None,
+        };
+        let (openings, requests, answer) = match options.wire {
+            Wire::Websocket => {
+                let openings = asked.iter().map(|asked| written(asked, &websocket::OPENING));
+                let echoed = Answer::Bytes(websocket::echoed());
+                (openings.collect(), vec![websocket::message()], echoed)
+            }
+            Wire::Echo => {
+                let message = vec![b'x'; websocket::MESSAGE];
+                (Vec::new(), vec![message.clone()], Answer::Bytes(message))
+            }
+            _ => (Vec::new(), asked.iter().map(|asked| written(asked, &[])).collect(), Answer::Ok),
+        };
+        let idle = (0..options.connections).collect();
+        Ok(Self { options, openings, requests, answer, tls, counts: Counts::new(), sent: 0, idle })
+    }
+
     fn connect(&self, poll: &Poll, number: usize, next: usize) -> Result<Connection> {
-        let mut stream = TcpStream::connect(self.options.target)?;
-        poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+        let stream = TcpStream::connect(self.options.target)?;
         let tls = match &self.tls {
             Some(config) => {
                 Some(ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?)
             }
             None => None,
         };
-        Ok(Connection::new(stream, tls, next))
+        let mut stream = Stream::new(stream, tls.map(Into::into));
+        stream.register(poll.registry(), Token(number))?;
+        let opening = self.openings.get(number % self.openings.len().max(1));
+        Ok(Connection::new(stream, opening.map(Vec::as_slice), next))
     }
 
     /// Asks on connections that are idle: on all of them, or on as many as are due now. Whether the next one is
@@ -150,14 +176,14 @@ impl Load<'_> {
                     return false;
                 }
                 Ok(length) => length,
-                Err(error) if connection::waits(&error) => return true,
+                Err(error) if waits(&error) => return true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => {
                     self.counts.failed += 1;
                     return false;
                 }
             };
-            match connection.take(&buffer[..length]) {
+            match connection.take(&buffer[..length], &self.answer) {
                 None => {
                     self.counts.failed += 1;
                     return false;
@@ -167,14 +193,14 @@ impl Load<'_> {
                     if let Some(since) = connection.since.take() {
                         self.counts.answered(since.elapsed());
                     }
-                    if self.options.wire == Wire::TlsNew {
+                    if self.options.wire.is_anew() {
                         return false;
                     }
                     self.again(connection, number);
                 }
             }
             // Edge-triggered: a short read means that there is no more.
-            if connection.is_plain() && length < buffer.len() {
+            if connection.drained_by(length, buffer) {
                 return true;
             }
         }
@@ -194,13 +220,15 @@ impl Load<'_> {
 /// The bytes of the requests in a file.
 pub(crate) fn requests(file: &std::path::Path) -> Result<Vec<Vec<u8>>> {
     let asked: Vec<Asked> = serde_json::from_slice(&std::fs::read(file)?)?;
-    Ok(asked.iter().map(written).collect())
+    Ok(asked.iter().map(|asked| written(asked, &[])).collect())
 }
 
-fn written(asked: &Asked) -> Vec<u8> {
+/// With further fields.
+fn written(asked: &Asked, more: &[(&str, &str)]) -> Vec<u8> {
     let mut text =
         format!("GET {} HTTP/1.1\r\nhost: localhost\r\nuser-agent: weir-load\r\naccept: */*\r\n", asked.path);
-    for (name, value) in &asked.fields {
+    let fields = asked.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in fields.chain(more.iter().copied()) {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
     text.push_str("\r\n");

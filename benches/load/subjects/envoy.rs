@@ -51,7 +51,7 @@ fn run(stage: &Stage, name: &str, mut filters: Vec<Value>, route: Value) -> Resu
         .push(json!({ "name": "router", "typed_config": { "@type": format!("{HTTP}.router.v3.Router") } }));
     let listener = json!({ "name": "web",
         "address": { "socket_address": { "address": "127.0.0.1", "port_value": address.port() } },
-        "filter_chains": [filter_chain(stage, &filters, &route)] });
+        "filter_chains": [if stage.work.is_relay() { relay() } else { filter_chain(stage, &filters, &route) }] });
     let clusters = [("users", &[0, 1][..]), ("v1", &[0]), ("v2", &[1])]
         .map(|(name, origins)| cluster(stage, name, origins));
     let config = json!({ "static_resources": { "listeners": [listener], "clusters": clusters } });
@@ -91,22 +91,43 @@ fn native_route(stage: &Stage) -> Value {
     json!({ "match": { "prefix": prefix }, "route": to })
 }
 
+/// Bytes, whatever they are.
+fn relay() -> Value {
+    json!({ "filters": [{ "name": "tcp", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": "tcp", "cluster": "users" } }] })
+}
+
 fn filter_chain(stage: &Stage, filters: &[Value], route: &Value) -> Value {
     let codec = if stage.work.wire() == Wire::H2c { "HTTP2" } else { "HTTP1" };
     let mut chain = json!({ "filters": [{ "name": "http", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "web", "codec_type": codec, "http_filters": filters,
         "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }] } } }] });
-    if stage.tls() {
+    if stage.work.wire() == Wire::Websocket {
+        let manager = &mut chain["filters"][0]["typed_config"];
+        manager["upgrade_configs"] = json!([{ "upgrade_type": "websocket" }]);
+    }
+    if stage.work.wire().is_tls() {
         chain["transport_socket"] = json!({ "name": "tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": {
-                "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
-                "alpn_protocols": ["http/1.1"],
-                "tls_certificates": [{ "certificate_chain": { "filename": stage.file("leaf.pem") },
-                    "private_key": { "filename": stage.file("leaf.key") } }] } } });
+            "require_client_certificate": stage.work.wire().is_mutual(),
+            "common_tls_context": tls_context(stage) } });
     }
     chain
+}
+
+/// TLS 1.3, its own certificate, and who signed those of others if they have to show one.
+fn tls_context(stage: &Stage) -> Value {
+    let mut context = json!({
+        "tls_params": { "tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3" },
+        "alpn_protocols": ["http/1.1"],
+        "tls_certificates": [{ "certificate_chain": { "filename": stage.file("leaf.pem") },
+            "private_key": { "filename": stage.file("leaf.key") } }] });
+    if stage.work.wire().is_mutual() {
+        context["validation_context"] = json!({ "trusted_ca": { "filename": stage.ca() } });
+    }
+    context
 }
 
 fn cluster(stage: &Stage, name: &str, origins: &[usize]) -> Value {
@@ -123,6 +144,11 @@ fn cluster(stage: &Stage, name: &str, origins: &[usize]) -> Value {
         cluster["outlier_detection"] = json!({ "consecutive_5xx": 7, "base_ejection_time": "1s" });
         cluster["circuit_breakers"] =
             json!({ "thresholds": [{ "max_connections": 1024, "max_requests": 1024 }] });
+    }
+    if stage.work.wire().is_mutual() {
+        cluster["transport_socket"] = json!({ "name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "localhost", "common_tls_context": tls_context(stage) } });
     }
     cluster
 }

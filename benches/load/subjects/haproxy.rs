@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Running, Stage, Subject, free_port, listening, pinned};
+use super::{OWN, Running, Stage, Subject, free_port, listening, pinned};
 use crate::work::{Policies, Wire};
 
 /// See `Subject::most_connections`.
@@ -20,19 +20,18 @@ pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
 
 fn run(stage: &Stage, policies: &[String; 2]) -> Result<Running> {
     let address = free_port()?;
-    let bind = match stage.work.wire() {
-        Wire::H1 => String::new(),
-        Wire::H2c => " proto h2".to_owned(),
-        Wire::Tls | Wire::TlsNew => {
-            format!(" ssl crt {} alpn http/1.1 ssl-min-ver TLSv1.3", stage.file("both.pem").display())
-        }
+    let [bind, server] = tls(stage);
+    let mode = if stage.work.is_relay() {
+        "  mode tcp\n  option splice-auto\n"
+    } else {
+        "  mode http\n  timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n"
     };
     let [rules, backends] = policies;
     let (v1, v2) = (stage.origin(0), stage.origin(1));
     let config = format!(
         "global\n  nbthread 1\n  maxconn {MOST_CONNECTIONS}\n  tune.ssl.default-dh-param 2048\n\
-         defaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 15s\n  \
-         timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n\
+         defaults\n{mode}  timeout connect 1s\n  timeout client 60s\n  timeout server 15s\n  \
+         timeout tunnel 60s\n  default-server{server}\n\
          frontend web\n  bind {address}{bind}\n{rules}\
          backend users\n  balance leastconn\n  server one {v1}\n  server two {v2}\n\
          {}",
@@ -43,6 +42,22 @@ fn run(stage: &Stage, policies: &[String; 2]) -> Result<Running> {
     let mut command = pinned(&binary);
     command.arg("-db").arg("-f").arg(file);
     listening(stage, "haproxy", command, address)
+}
+
+/// What is added to the address that it binds, and to those of its servers.
+fn tls(stage: &Stage) -> [String; 2] {
+    let (wire, own, ca) = (stage.work.wire(), stage.file(OWN), stage.ca());
+    let (own, verified) = (own.display(), format!("ca-file {} verify required", ca.display()));
+    let bind = match wire {
+        Wire::H2c => " proto h2".to_owned(),
+        _ if wire.is_tls() => format!(" ssl crt {own} alpn http/1.1 ssl-min-ver TLSv1.3"),
+        _ => String::new(),
+    };
+    if !wire.is_mutual() {
+        return [bind, String::new()];
+    }
+    let server = format!(" ssl crt {own} {verified} verifyhost localhost ssl-min-ver TLSv1.3");
+    [format!("{bind} {verified}"), server]
 }
 
 /// Rules of the frontend, and further backends.

@@ -1,6 +1,7 @@
 //! Whom we measure, and the stage that all of them stand on: the same origins, certificates and requests.
 
 mod envoy;
+mod floors;
 mod haproxy;
 mod nginx;
 mod weir;
@@ -17,15 +18,21 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use weir_testkit::Ca;
+use weir_testkit::{Ca, SvidPlan};
 
 use crate::{
     cpu,
     generate::Asked,
+    origin::Manner,
     token::Signer,
     work::{Policies, Wire, Work},
 };
 pub(crate) use weir::{Setup, first as first_filter};
+
+/// Who everybody is, where both sides have to say it; the host is `localhost` besides.
+const IDENTITY: &str = "spiffe://bench.weir.example/one";
+/// The certificate with its key.
+const OWN: &str = "both.pem";
 
 /// Who can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,6 +49,8 @@ pub(crate) enum Subject {
     EnvoyWasm,
     /// A proxy of nothing but hyper: what a core of ours costs at least.
     Floor,
+    /// A relay of nothing but `splice`: what passing bytes on costs at least.
+    Splice,
 }
 
 impl Subject {
@@ -55,6 +64,7 @@ impl Subject {
             Self::Envoy => "envoy",
             Self::EnvoyWasm => "envoy, proxy-wasm",
             Self::Floor => "bare hyper",
+            Self::Splice => "bare splice",
         }
     }
 
@@ -72,7 +82,7 @@ impl Subject {
             Self::Haproxy => found("haproxy"),
             Self::Nginx => found("nginx"),
             Self::Envoy | Self::EnvoyWasm => envoy::binary(),
-            Self::Floor => std::env::current_exe().ok(),
+            Self::Floor | Self::Splice => std::env::current_exe().ok(),
         }
     }
 }
@@ -135,20 +145,23 @@ impl Stage {
         let folder = tempfile::Builder::new().prefix("weir-load-").tempdir()?;
         let ca = Ca::new()?;
         ca.write_to(folder.path(), "ca")?;
-        let leaf = ca.leaf(&["localhost"])?;
+        // The same for proxy, load and origins.
+        let plan = SvidPlan { more: &["localhost"], expires: 30 * 86_400, ..SvidPlan::of(IDENTITY) };
+        let leaf = ca.svid(&plan)?;
         leaf.write_to(folder.path(), "leaf")?;
-        std::fs::write(folder.path().join("both.pem"), leaf.pem() + &leaf.key_pem())?;
+        std::fs::write(folder.path().join(OWN), leaf.pem() + &leaf.key_pem())?;
         let signer = Signer::new()?;
         std::fs::write(folder.path().join("jwks.json"), signer.jwks())?;
         std::fs::write(folder.path().join("public.pem"), signer.public_pem())?;
         std::fs::write(folder.path().join("requests.json"), requests(policies, &signer)?)?;
-        let origins = (0..2).map(|_| origin(work.body())).collect::<Result<_>>()?;
+        let origins = (0..2).map(|_| origin(work, folder.path())).collect::<Result<_>>()?;
         let cache = cache.map_or_else(|| folder.path().join("cache"), Path::to_owned);
         Ok(Self { work, policies, weir: weir.to_owned(), cache, folder, origins, setup: Setup::default() })
     }
 
     /// Starts a subject and waits until it answers; or why it cannot do this work.
     pub(crate) fn start(&self, subject: Subject) -> Result<Running, String> {
+        self.is_possible()?;
         let running = match subject {
             Subject::Weir => weir::start(self, &self.weir, self.policies),
             Subject::Plain if self.policies == Policies::None => return Err("is weir itself".to_owned()),
@@ -161,9 +174,18 @@ impl Stage {
             Subject::Nginx => nginx::start(self)?,
             Subject::Envoy => envoy::start(self)?,
             Subject::EnvoyWasm => envoy::start_wasm(self)?,
-            Subject::Floor => floor(self)?,
+            Subject::Floor => floors::hyper(self)?,
+            Subject::Splice => floors::splice(self)?,
         };
         running.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Or why no subject can do this.
+    fn is_possible(&self) -> Result<(), String> {
+        if self.work.is_relay() && self.policies != Policies::None {
+            return Err("policies decide on requests; a relay sees none".to_owned());
+        }
+        Ok(())
     }
 
     /// Starts Weir with this configuration, in a file named so.
@@ -178,6 +200,7 @@ impl Stage {
 
     /// Weir with the stage's policies.
     pub(crate) fn start_own(&self) -> Result<Running> {
+        self.is_possible().map_err(anyhow::Error::msg)?;
         weir::start(self, &self.weir, self.policies)
     }
 
@@ -189,7 +212,8 @@ impl Stage {
         load.args(["-c", "1"]).arg(std::env::current_exe()?).arg("generate");
         load.args(["--target", &proxy.to_string(), "--wire", wire.get_name()]);
         load.args(["--connections", &width.0.to_string(), "--streams", &width.1.to_string()]);
-        load.arg("--requests").arg(self.requests()).arg("--ca").arg(self.ca());
+        load.arg("--requests").arg(self.requests());
+        load.arg("--ca").arg(self.ca()).arg("--own").arg(self.file(OWN));
         Ok(load)
     }
 
@@ -216,10 +240,6 @@ impl Stage {
         Ok(path)
     }
 
-    fn tls(&self) -> bool {
-        matches!(self.work.wire(), Wire::Tls | Wire::TlsNew)
-    }
-
     pub(crate) fn origin(&self, number: usize) -> SocketAddr {
         self.origins[number].address
     }
@@ -240,25 +260,20 @@ fn requests(policies: Policies, signer: &Signer) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(&asked)?)
 }
 
-fn origin(body: usize) -> Result<Running> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1"]).arg(std::env::current_exe()?).args(["origin", "--body", &body.to_string()]);
-    announced(command)
-}
-
-fn floor(stage: &Stage) -> Result<Result<Running>, String> {
-    if stage.policies != Policies::None || stage.tls() {
-        return Err("does plain text without policies only".to_owned());
-    }
-    let start = || {
-        let mut command = pinned(&std::env::current_exe()?);
-        command.args(["floor", "--origin", &stage.origin(0).to_string()]);
-        if stage.work.wire() == Wire::H2c {
-            command.arg("--h2");
-        }
-        announced(command)
+fn origin(work: Work, folder: &Path) -> Result<Running> {
+    let manner = match work.wire() {
+        Wire::Websocket => Manner::Websocket,
+        Wire::Echo => Manner::Echo,
+        _ => Manner::Answer,
     };
-    Ok(start())
+    let manner = manner.to_possible_value().context("a manner")?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(std::env::current_exe()?).arg("origin");
+    command.args(["--manner", manner.get_name(), "--body", &work.body().to_string()]);
+    if work.wire().is_mutual() {
+        command.arg("--own").arg(folder.join(OWN)).arg("--ca").arg(folder.join("ca.pem"));
+    }
+    announced(command)
 }
 
 /// A command on the proxy's core.

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Running, Stage, pinned};
-use crate::work::Policies;
+use super::{IDENTITY, Running, Stage, pinned};
+use crate::work::{Policies, Wire};
 
 /// How Weir is run where a measurement wants it otherwise than the load does.
 #[derive(Debug, Default)]
@@ -69,22 +69,34 @@ pub(super) fn start_with(stage: &Stage, binary: &Path, name: &str, configuration
 fn configuration(stage: &Stage, policies: Policies) -> Result<String> {
     let (chain, filters) = chain(stage, policies)?;
     let admin = if stage.setup.admin { "[admin]\naddress = \"127.0.0.1:0\"\n\n" } else { "" };
-    let tls = if stage.tls() {
-        "tls = { certificates = [{ cert = \"leaf.pem\", key = \"leaf.key\" }] }\n"
-    } else {
-        ""
-    };
+    let protocol =
+        if stage.work.is_relay() { "protocol = \"tcp\"".to_owned() } else { format!("chain = {chain:?}") };
+    let [identity, near, far] = tls(stage.work.wire());
     Ok(format!(
-        "[workers]\ncount = {}\n\n{admin}[telemetry]\nlog = \"warn\"\n\n[cache]\ndirectory = {:?}\n\n\
-         [listeners.web]\naddress = \"127.0.0.1:0\"\ncluster = \"users\"\nchain = {chain:?}\n{tls}\n\
+        "[workers]\ncount = {}\n\n{admin}[telemetry]\nlog = \"warn\"\n\n[cache]\ndirectory = {:?}\n\n{identity}\
+         [listeners.web]\naddress = \"127.0.0.1:0\"\ncluster = \"users\"\n{protocol}\n{near}\n\
          [listeners.web.limits]\nconnections = 60_000\n\n\
-         [clusters.users]\nendpoints = [{{ address = \"{}\", labels = {{ version = \"v1\" }} }}, \
+         [clusters.users]\n{far}endpoints = [{{ address = \"{}\", labels = {{ version = \"v1\" }} }}, \
          {{ address = \"{}\", labels = {{ version = \"v2\" }} }}]\n\n{filters}",
         1 + stage.setup.more_workers,
         stage.cache.display().to_string(),
         stage.origin(0),
         stage.origin(1),
     ))
+}
+
+/// An identity, what the listener shows, what the cluster shows.
+fn tls(wire: Wire) -> [String; 3] {
+    if wire.is_mutual() {
+        let files = "files = { cert = \"leaf.pem\", key = \"leaf.key\", bundle = \"ca.pem\" }";
+        return [
+            format!("[identities.own]\n{files}\n\n"),
+            format!("tls = {{ identity = \"own\", peers = [{IDENTITY:?}] }}\n"),
+            format!("tls = {{ identity = \"own\", expect = [{IDENTITY:?}] }}\n"),
+        ];
+    }
+    let certificate = "tls = { certificates = [{ cert = \"leaf.pem\", key = \"leaf.key\" }] }\n";
+    [String::new(), if wire.is_tls() { certificate.to_owned() } else { String::new() }, String::new()]
 }
 
 /// The names of the chain's filters, and what is configured of them.
