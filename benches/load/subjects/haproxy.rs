@@ -9,6 +9,8 @@ use crate::work::{Policies, Wire};
 
 /// See `Subject::most_connections`.
 pub(super) const MOST_CONNECTIONS: usize = 9_900;
+/// To splice takes pipes, and their descriptors, as well.
+const MOST_RELAYED: usize = 1_000;
 
 /// The outer error says that it has no such policy.
 pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
@@ -21,15 +23,16 @@ pub(super) fn start(stage: &Stage) -> Result<Result<Running>, String> {
 fn run(stage: &Stage, policies: &[String; 2]) -> Result<Running> {
     let address = free_port()?;
     let [bind, server] = tls(stage);
-    let mode = if stage.work.is_relay() {
-        "  mode tcp\n  option splice-auto\n"
+    let (mode, most) = if stage.work.is_relay() {
+        ("  mode tcp\n  option splice-auto\n", MOST_RELAYED)
     } else {
-        "  mode http\n  timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n"
+        let http = "  mode http\n  timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\n";
+        (http, MOST_CONNECTIONS)
     };
     let [rules, backends] = policies;
     let (v1, v2) = (stage.origin(0), stage.origin(1));
     let config = format!(
-        "global\n  nbthread 1\n  maxconn {MOST_CONNECTIONS}\n  tune.ssl.default-dh-param 2048\n\
+        "global\n  nbthread 1\n  maxconn {most}\n  tune.ssl.default-dh-param 2048\n\
          defaults\n{mode}  timeout connect 1s\n  timeout client 60s\n  timeout server 15s\n  \
          timeout tunnel 60s\n  default-server{server}\n\
          frontend web\n  bind {address}{bind}\n{rules}\
