@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, atomic::Ordering};
 
 use serde_json::{Value, json};
 use weir_balance::Health;
-use weir_config::checked::{self, IdentitySource};
+use weir_config::checked::{self, IdentitySource, ToDestination};
 use weir_runtime::Lane;
 
 use crate::{
@@ -22,7 +22,14 @@ pub(super) fn listeners(app: &App) -> Value {
         let plan = snapshot.listeners.iter().find(|plan| plan.config.name == *name);
         let open = plan.map(|plan| plan.metrics.connections_active.sum());
         let protocol = plan.map(|plan| plan.config.protocol.name());
-        json!({ "name": &**name, "address": address, "protocol": protocol, "connections": open })
+        let captured = plan.is_some_and(|plan| plan.config.captured.is_some());
+        json!({
+            "name": &**name,
+            "address": address,
+            "protocol": protocol,
+            "captured": captured,
+            "connections": open,
+        })
     };
     app.listeners().iter().map(one).collect()
 }
@@ -54,6 +61,7 @@ pub(super) fn clusters(app: &App) -> Value {
             "pending": cluster.bounds.pending.current(),
             "connections": cluster.bounds.connections.current(),
             "endpoints": endpoints,
+            "destination": cluster.config.endpoints.to_destination().map(ToDestination::name),
             "discovery": cluster.followed.as_ref().map(|(following, version)| json!({
                 "version": version,
                 "failing": following.failing(),

@@ -60,7 +60,7 @@ impl Iptables {
             }
             rule(OUTBOUND, "-o lo -j RETURN".to_owned());
             let ipv4 = family == Family::Ipv4;
-            for destination in capture.skip_destinations.iter().filter(|d| d.is_ipv4() == ipv4) {
+            for destination in capture.skip_destinations.iter().filter(|d| d.address.is_ipv4() == ipv4) {
                 rule(OUTBOUND, format!("-d {destination} -j RETURN"));
             }
             capture.skip_outbound_ports.iter().for_each(|skip| rule(OUTBOUND, skipped(*skip)));

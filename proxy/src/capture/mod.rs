@@ -3,15 +3,18 @@
 //! is let alone, or it would go round in circles.
 //!
 //! Here is what the rules say, as text for the tools that put them in force (`nft`, `iptables`); nothing is run.
-//! The proxy finds out where a captured connection was going from the connection itself.
+//! Where a captured connection was going the proxy finds out from the connection itself. [`circle`] is for rules that do
+//! not let the proxy alone.
 
+pub mod circle;
 mod iptables;
 mod nft;
 mod parse;
 
 pub use iptables::{Family, Iptables};
 pub use nft::Nft;
-pub use parse::{Destination, Ports, user_id};
+pub use parse::{Ports, user_id};
+pub use weir_config::checked::Network;
 
 /// What is captured, and what is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub struct Capture {
     /// Ports of others to which connections go directly.
     pub skip_outbound_ports: Vec<Ports>,
     /// Addresses to which connections go directly.
-    pub skip_destinations: Vec<Destination>,
+    pub skip_destinations: Vec<Network>,
     /// Own ports at which connections arrive directly: those of the proxy's admin API, of a shell.
     pub skip_inbound_ports: Vec<Ports>,
 }

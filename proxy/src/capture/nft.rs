@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Capture, Destination, Ports};
+use super::{Capture, Network, Ports};
 
 /// The table's name.
 const TABLE: &str = "inet weir_capture";
@@ -56,10 +56,10 @@ fn rules(capture: &Capture) -> String {
     text
 }
 
-fn skipped(destinations: &[Destination], line: &mut impl FnMut(String)) {
+fn skipped(destinations: &[Network], line: &mut impl FnMut(String)) {
     for (kind, ipv4) in [("ip", true), ("ip6", false)] {
         let these: Vec<String> =
-            destinations.iter().filter(|d| d.is_ipv4() == ipv4).map(ToString::to_string).collect();
+            destinations.iter().filter(|d| d.address.is_ipv4() == ipv4).map(ToString::to_string).collect();
         if !these.is_empty() {
             line(format!("{kind} daddr {{ {} }} return", these.join(", ")));
         }

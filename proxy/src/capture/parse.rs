@@ -1,6 +1,6 @@
-//! How ports, addresses and users are written on the command line.
+//! How ports and users are written on the command line. Addresses are written as in the configuration.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::str::FromStr;
 
 /// A port, or all from one to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,44 +42,6 @@ impl FromStr for Ports {
     }
 }
 
-/// An address, or all that begin with the same bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Destination {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Destination {
-    pub(super) fn is_ipv4(self) -> bool {
-        self.address.is_ipv4()
-    }
-}
-
-impl FromStr for Destination {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no address: as in 10.1.2.3, 10.0.0.0/8 or fd00::/8");
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| wrong())?)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(most);
-        if bits > most {
-            return Err(format!("{text:?}: an address of this kind has {most} bits"));
-        }
-        Ok(Self { address, bits })
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
-    }
-}
-
 /// The number of a user, who is named by it or as in `passwd`(5), whose text this is.
 pub fn user_id(user: &str, passwd: &str) -> Result<u32, String> {
     if let Ok(number) = user.parse() {
@@ -104,17 +66,6 @@ mod tests {
         assert_eq!("80-90".parse(), Ok(Ports { first: 80, last: 90 }));
         for bad in ["", "0", "65536", "90-80", "a", "1-", "-1", "1-2-3", "1,2"] {
             assert!(bad.parse::<Ports>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn destinations_are_addresses_with_their_bits() {
-        let written = |text: &str| text.parse::<Destination>().map(|destination| destination.to_string());
-        assert_eq!(written("10.0.0.0/8").as_deref(), Ok("10.0.0.0/8"));
-        assert_eq!(written("10.1.2.3").as_deref(), Ok("10.1.2.3/32"));
-        assert_eq!(written("fd00::/8").as_deref(), Ok("fd00::/8"));
-        for bad in ["", "10.0.0.0/33", "10.0.0/8", "fd00::/129", "host", "10.0.0.0/-1", "1.2.3.4; reboot"] {
-            assert!(written(bad).is_err(), "{bad}");
         }
     }
 

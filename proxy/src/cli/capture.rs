@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::print;
-use crate::capture::{Capture, Destination, Family, Iptables, Nft, Ports, user_id};
+use crate::capture::{Capture, Family, Iptables, Network, Nft, Ports, user_id};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CaptureCommand {
@@ -51,7 +51,7 @@ pub(super) struct What {
     skip_outbound_ports: Vec<Ports>,
     /// Connections to these addresses are not captured: 10.0.0.0/8,fd00::/8.
     #[arg(long, value_name = "ADDRESSES", value_delimiter = ',')]
-    skip_destinations: Vec<Destination>,
+    skip_destinations: Vec<Network>,
     /// Connections to these ports of this machine are not captured: that of the admin API, that of a shell.
     #[arg(long, value_name = "PORTS", value_delimiter = ',')]
     skip_inbound_ports: Vec<Ports>,

@@ -128,6 +128,7 @@ impl LocalCluster {
         for pool in self.pools() {
             pool.tend(worker, self.shared.config.idle_timeout);
         }
+        self.kin.tend(worker, self.shared.config.idle_timeout);
         if self.bounds.pending.current() > 0 && self.is_full() {
             self.make_room();
         }
@@ -139,7 +140,7 @@ impl LocalCluster {
 
     /// The limit is reached: unused connections of this worker must not hold it.
     fn make_room(&self) -> Option<Room> {
-        self.pools().iter().find_map(|pool| pool.close_one())
+        self.pools().iter().find_map(|pool| pool.close_one()).or_else(|| self.kin.close_one())
     }
 }
 

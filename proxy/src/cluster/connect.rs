@@ -3,15 +3,13 @@
 use std::io;
 
 use rustls_pki_types::ServerName;
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpStream, UnixStream},
-};
+use tokio::{io::AsyncWriteExt, net::UnixStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use weir_config::checked::{ProxyProtocolVersion, UpstreamProtocol};
 
 use super::{Cluster, Endpoint, Target};
 use crate::{
+    capture::circle,
     error::{Error, Failure},
     proxy_protocol::{Told, write_v1, write_v2},
     stream::{Io, Raw, Transport},
@@ -147,7 +145,7 @@ async fn introduce(raw: &mut Raw, version: ProxyProtocolVersion, purpose: Purpos
 async fn open(target: &Target) -> io::Result<Raw> {
     match target {
         Target::Tcp(address) => {
-            let tcp = TcpStream::connect(address).await?;
+            let tcp = circle::connect(*address).await?;
             tcp.set_nodelay(true)?;
             Ok(Raw::Tcp(tcp))
         }

@@ -16,6 +16,7 @@ use super::{
     choice::Choice,
     pool::EndpointPool,
     subset::{Level, Subset},
+    toward::Kin,
 };
 use crate::worker::{Dice, Worker};
 
@@ -34,6 +35,7 @@ pub struct LocalCluster {
     pub bounds: Arc<Bounds>,
     /// By position of the endpoint. An endpoint that stays keeps its pool from one cluster to the next.
     pools: Vec<Rc<EndpointPool>>,
+    pub(super) kin: Kin,
     subsets: RefCell<Vec<Rc<Subset>>>,
 }
 
@@ -51,6 +53,11 @@ pub struct Picked<'a> {
 impl LocalCluster {
     /// This worker's side of `shared`, with the connections of `before` to endpoints that are there still.
     pub fn new(shared: Arc<Cluster>, before: Option<&LocalCluster>) -> Self {
+        let kin = Kin::of(&shared);
+        Self::with_kin(shared, before, kin)
+    }
+
+    pub(super) fn with_kin(shared: Arc<Cluster>, before: Option<&LocalCluster>, kin: Kin) -> Self {
         let before = before.filter(|before| shared.connects_like(&before.shared));
         let mut known: HashMap<_, _> = before
             .into_iter()
@@ -63,7 +70,7 @@ impl LocalCluster {
             pools.push(known.remove(&(&endpoint.target, &endpoint.address)).cloned().unwrap_or_default());
         }
         let bounds = Arc::clone(&shared.bounds);
-        Self { shared, bounds, pools, subsets: RefCell::default() }
+        Self { shared, bounds, pools, kin, subsets: RefCell::default() }
     }
 
     /// Another cluster is in force in its place, or none: connections that did not go over to it are closed as
@@ -71,6 +78,7 @@ impl LocalCluster {
     pub fn left_for(&self, next: Option<&LocalCluster>) {
         let kept: HashSet<_> = next.into_iter().flat_map(|next| next.pools.iter().map(Rc::as_ptr)).collect();
         self.pools.iter().filter(|pool| !kept.contains(&Rc::as_ptr(pool))).for_each(|pool| pool.retire());
+        self.kin.retire();
     }
 
     /// Chooses an endpoint, if there is one that carries `labels`. `tried` are positions not to choose

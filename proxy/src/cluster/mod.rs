@@ -4,7 +4,7 @@
 //! worker's side of it: its pools of connections, its subsets.
 //!
 //! `endpoint.rs` holds what is known of an endpoint, `health.rs` decides which ones are out, `local.rs` picks among
-//! the others. Where endpoints come from is for [`crate::discovery`].
+//! the others; `toward.rs` is about clusters whose endpoints are where captured connections were going. Where endpoints come from is for [`crate::discovery`].
 
 mod attempt;
 mod bounds;
@@ -18,6 +18,7 @@ mod multiplexed;
 mod pool;
 mod shared;
 mod subset;
+mod toward;
 
 pub use attempt::Attempt;
 pub use bounds::{Bound, Bounds, Permit};

@@ -229,6 +229,11 @@ impl EndpointPool {
         Some(Room::Soon(shared.remove(unused).closing()))
     }
 
+    /// Whether there is no connection, but for those that exchanges have to themselves.
+    pub(super) fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty() && self.shared.borrow().is_empty()
+    }
+
     /// Closes what is unused now, and what is in use when it is given back.
     pub(super) fn retire(&self) {
         self.retired.set(true);

@@ -113,6 +113,7 @@ impl Discovery {
         let listing = Listing::new(Arc::clone(&board), running.resolver(dns), Arc::clone(&running.lookups));
         let task = match &cluster.endpoints {
             Endpoints::Listed(listed) => Followed::Listed(listing.of(listed, &running.handle)),
+            Endpoints::Destination(_) => return Ok(None),
             Endpoints::File(path) => {
                 let files = Arc::clone(&running.files);
                 let cluster = Arc::new(cluster.clone());
@@ -184,6 +185,7 @@ fn is_fixed(endpoints: &Endpoints) -> bool {
     let named = |address: &Address| matches!(address, Address::Name { .. } | Address::Srv { .. });
     match endpoints {
         Endpoints::Listed(listed) => !listed.iter().any(|endpoint| named(&endpoint.address)),
+        Endpoints::Destination(_) => true,
         Endpoints::File(_) => false,
     }
 }

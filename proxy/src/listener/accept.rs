@@ -63,9 +63,9 @@ pub enum Accepted {
     Unix(UnixStream),
 }
 
-/// A caller on IPv4 that came in through a socket for both families is known by its IPv4 address.
-fn unmapped(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+/// Of what came in over IPv4 through a socket for both families, addresses are IPv4's.
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// What a failed `accept` means.

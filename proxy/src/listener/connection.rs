@@ -8,6 +8,7 @@ use weir_config::checked::{ClusterId, ListenerProtocol, ProxyProtocolMode};
 
 use super::{
     accept::Accepted,
+    captured::original,
     detect::{Spoken, spoken},
     introduction::{Introduced, introduced},
 };
@@ -69,12 +70,18 @@ async fn open(
     accepted: Accepted,
     closing: &mut Waiter,
 ) -> Option<Opened> {
+    let config = &listener.plan.config;
+    let mut destination = None;
+    if let (Some(_), Accepted::Tcp(tcp, peer)) = (&config.captured, &accepted) {
+        match original(tcp, *peer) {
+            Ok(found) => destination = Some(found),
+            Err(why) => return refused(state, listener, why),
+        }
+    }
     let (mut raw, mut peer) = match accepted {
         Accepted::Tcp(tcp, peer) => (Raw::Tcp(tcp), Some(peer)),
         Accepted::Unix(unix) => (Raw::Unix(unix), None),
     };
-    let config = &listener.plan.config;
-    let mut destination = None;
     if let Some(spec) = &config.proxy_protocol {
         let waits = spec.mode == ProxyProtocolMode::Require || config.protocol == ListenerProtocol::Http;
         // A server that speaks first must not wait for a header that may not come.
@@ -92,6 +99,15 @@ async fn open(
     let permissive = listener.plan.tls.as_ref().is_some_and(|tls| tls.takes_plain());
     let mut connection = ConnectionInfo::plain(Arc::clone(&config.name), peer);
     connection.destination = destination;
+    if let (Some(known), Some(to)) = (&config.captured, destination) {
+        connection.captured = true;
+        connection.home = known.find(to).and_then(|slot| state.snapshot().home(slot));
+        // TLS that passes may yet ask for a name that is known.
+        let nowhere = connection.home.is_none() && !known.is_empty() && config.cluster.is_none();
+        if nowhere && config.protocol != ListenerProtocol::TlsPassthrough {
+            return refused(state, listener, Refusal::Destination);
+        }
+    }
     match config.protocol {
         ListenerProtocol::Http if permissive => match peeked(listener, raw, closing).await? {
             (TLS_HANDSHAKE, raw) => secured(state, listener, raw, connection, closing).await,
@@ -117,16 +133,21 @@ async fn open(
     }
 }
 
-/// Goes to the listener's cluster whatever it is.
+/// Goes to its cluster whatever it is.
 fn passed(
     listener: &LocalListener,
     raw: Raw,
     connection: ConnectionInfo,
     protocol: &'static str,
 ) -> Option<Opened> {
-    let cluster = listener.plan.config.cluster?;
+    let cluster = home(listener, &connection)?;
     let caller = Caller { connection, protocol, io: Io::new(raw.into()), read: Buffer::default() };
     Some(Opened::Tcp(Box::new(caller), cluster))
+}
+
+/// Where a connection goes that nobody understands.
+fn home(listener: &LocalListener, connection: &ConnectionInfo) -> Option<ClusterId> {
+    connection.home.as_ref().map(|(slot, _)| *slot).or(listener.plan.config.cluster)
 }
 
 /// TLS that ends elsewhere goes where config has its name.
@@ -143,7 +164,8 @@ async fn by_name(
     let Ok(Some(tcp::Hello { sni, read })) = read else {
         return refused(state, listener, Refusal::Hello);
     };
-    let Some(cluster) = tcp::route(&listener.plan.config, sni.as_deref()) else {
+    let own = connection.home.as_ref().map(|(slot, _)| *slot);
+    let Some(cluster) = tcp::route(&listener.plan.config, sni.as_deref(), own) else {
         return refused(state, listener, Refusal::Name);
     };
     connection.sni = sni;
@@ -206,8 +228,9 @@ async fn secured(
     let transport = Transport::TlsServer(Box::new(stream));
     if listener.plan.config.protocol == ListenerProtocol::Tcp {
         let (io, read) = (Io::new(transport), Buffer::default());
+        let cluster = home(listener, &connection)?;
         let caller = Caller { connection, protocol: "TCP", io, read };
-        return Some(Opened::Tcp(Box::new(caller), listener.plan.config.cluster?));
+        return Some(Opened::Tcp(Box::new(caller), cluster));
     }
     let connection = Arc::new(connection);
     Some(match settled.http2 {

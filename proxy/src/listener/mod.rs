@@ -1,6 +1,7 @@
 //! Listening: sockets, workers, and what arrives on them.
 
 pub mod accept;
+mod captured;
 mod connection;
 pub mod crowd;
 mod detect;

@@ -2,8 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use weir_config::checked::ClusterId;
+
 use super::Scheme;
 use crate::proxy_protocol::{Addresses, Told};
+
+/// A cluster that exchanges go to if no filter says otherwise, and its name.
+pub type Home = (ClusterId, Arc<str>);
 
 /// A downstream connection, as its exchanges see it.
 #[derive(Debug, Clone)]
@@ -12,8 +17,12 @@ pub struct ConnectionInfo {
     pub listener: Arc<str>,
     /// Where it comes from; none for a Unix socket.
     pub peer: Option<SocketAddr>,
-    /// Where it meant to go, if another proxy said so.
+    /// Where it meant to go, if another proxy said so, or the system led it here.
     pub destination: Option<SocketAddr>,
+    /// The system led it here.
+    pub captured: bool,
+    /// Where its exchanges go if no filter says otherwise; none: where the listener's go.
+    pub home: Option<Home>,
     /// IP address of the peer as text, or `unix`.
     pub peer_text: Box<str>,
     /// `https` if TLS ends here.
@@ -25,6 +34,11 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// Where it can go on to: what other proxies say of destinations is for endpoints to know, and leads nowhere.
+    pub fn goes_on_to(&self) -> Option<SocketAddr> {
+        self.destination.filter(|_| self.captured)
+    }
+
     /// What an endpoint is told of it (PROXY protocol); `local` is where it came in, as far as that is known.
     pub fn told(&self, local: Option<SocketAddr>) -> Told {
         let unspecified = |peer: SocketAddr| -> SocketAddr {
@@ -39,6 +53,16 @@ impl ConnectionInfo {
     /// A connection without TLS.
     pub fn plain(listener: Arc<str>, peer: Option<SocketAddr>) -> Self {
         let peer_text = peer.map_or_else(|| "unix".into(), |p| p.ip().to_canonical().to_string().into());
-        Self { listener, peer, destination: None, peer_text, scheme: Scheme::Http, sni: None, identity: None }
+        Self {
+            listener,
+            peer,
+            destination: None,
+            captured: false,
+            home: None,
+            peer_text,
+            scheme: Scheme::Http,
+            sni: None,
+            identity: None,
+        }
     }
 }

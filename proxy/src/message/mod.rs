@@ -10,6 +10,6 @@ pub use crate::http::{
     known::{Known, KnownSet},
     syntax::{legal_name, legal_value},
 };
-pub use connection::ConnectionInfo;
+pub use connection::{ConnectionInfo, Home};
 pub use request::{Request, RequestId};
 pub use route::RouteChoice;

@@ -14,7 +14,7 @@ use crate::{
     chain::LocalFilter,
     cluster::{Cluster, LocalCluster},
     http::h1::DateCache,
-    message::{Request, ResponseHead},
+    message::{Home, Request, ResponseHead},
     telemetry::{access_log::WorkerLog, metrics::RouteCache},
     worker::Worker,
 };
@@ -36,7 +36,7 @@ pub struct LocalListener {
     /// What all workers share.
     pub plan: Arc<ListenerPlan>,
     /// Where its exchanges go if no filter says otherwise.
-    pub home: Option<(ClusterId, Arc<str>)>,
+    pub home: Option<Home>,
     /// Shared by all generations of this listener, so that a connection that idles on an old one does not
     /// keep old filters alive.
     chain: Rc<RefCell<Chain>>,
@@ -186,10 +186,7 @@ impl LocalSnapshot {
                     before.and_then(|b| b.listener(&plan.config.name)).map(|old| Rc::clone(&old.chain));
                 let known = known.unwrap_or_else(|| Rc::new(RefCell::new(Rc::clone(&chain))));
                 known.replace(chain);
-                let home = plan.config.cluster.and_then(|slot| {
-                    let cluster = clusters.get(slot.0 as usize)?.as_ref()?;
-                    Some((slot, Arc::clone(cluster.shared.name())))
-                });
+                let home = plan.config.cluster.and_then(|slot| named(&clusters, slot));
                 Rc::new(LocalListener { plan: Arc::clone(plan), home, chain: known })
             })
             .collect();
@@ -223,10 +220,20 @@ impl LocalSnapshot {
         self.clusters.get(slot.0 as usize)?.as_ref()
     }
 
+    /// The cluster in a slot, as somebody's home.
+    pub fn home(&self, slot: ClusterId) -> Option<Home> {
+        named(&self.clusters, slot)
+    }
+
     /// The filter at a position.
     pub fn filter(&self, id: FilterId) -> &Rc<LocalFilter> {
         &self.filters[id.0 as usize]
     }
+}
+
+fn named(clusters: &[Option<Rc<LocalCluster>>], slot: ClusterId) -> Option<Home> {
+    let cluster = clusters.get(slot.0 as usize)?.as_ref()?;
+    Some((slot, Arc::clone(cluster.shared.name())))
 }
 
 fn local_clusters(shared: &Snapshot, before: Option<&LocalSnapshot>) -> Vec<Option<Rc<LocalCluster>>> {

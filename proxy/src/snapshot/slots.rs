@@ -7,7 +7,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use weir_config::checked::{self, ClusterId, Config, DataSource};
+use weir_config::checked::{self, ClusterId, Config, DataSource, Destinations};
 
 use crate::chain::FilterPlan;
 
@@ -67,7 +67,8 @@ impl Slots {
             }
         };
         for listener in &mut config.listeners {
-            listener.cluster.iter_mut().chain(listener.sni.values_mut()).for_each(renumber);
+            let captured = listener.captured.iter_mut().flat_map(Destinations::clusters_mut);
+            listener.cluster.iter_mut().chain(listener.sni.values_mut()).chain(captured).for_each(renumber);
         }
         for filter in &mut config.filters {
             filter.grants.clusters.iter_mut().flatten().for_each(renumber);

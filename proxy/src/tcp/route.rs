@@ -2,8 +2,9 @@
 
 use weir_config::checked::{ClusterId, Listener};
 
-/// The cluster for a name in lower case: the exact name's, else the longest suffix's, else the listener's own.
-pub fn route(listener: &Listener, name: Option<&str>) -> Option<ClusterId> {
+/// The cluster for a name in lower case: the exact name's, else the longest suffix's, else the connection's own, else the
+/// listener's.
+pub fn route(listener: &Listener, name: Option<&str>, own: Option<ClusterId>) -> Option<ClusterId> {
     let found = name.and_then(|name| {
         let exact = listener.sni.get(name);
         exact.or_else(|| {
@@ -11,7 +12,7 @@ pub fn route(listener: &Listener, name: Option<&str>) -> Option<ClusterId> {
             dots.map(|(at, _)| &name[at..]).find_map(|suffix| listener.sni.get(&*format!("*{suffix}")))
         })
     });
-    found.copied().or(listener.cluster)
+    found.copied().or(own).or(listener.cluster)
 }
 
 #[cfg(test)]
@@ -50,9 +51,11 @@ mod tests {
             (Some(".example.com"), Some(0)),
             (None, Some(0)),
         ] {
-            assert_eq!(route(&listener, name), cluster.map(ClusterId), "{name:?}");
+            assert_eq!(route(&listener, name, None), cluster.map(ClusterId), "{name:?}");
         }
         listener.cluster = None;
-        assert_eq!(route(&listener, Some("other")), None);
+        assert_eq!(route(&listener, Some("other"), None), None);
+        assert_eq!(route(&listener, Some("other"), Some(ClusterId(2))), Some(ClusterId(2)));
+        assert_eq!(route(&listener, Some("a.example.com"), Some(ClusterId(2))), Some(ClusterId(1)));
     }
 }

@@ -36,10 +36,10 @@ pub async fn serve(state: &Rc<LocalState>, listener: &LocalListener, caller: Cal
     let Caller { connection, protocol, io, read } = caller;
     let account = Account::begin(state, listener, &connection, protocol);
     // Only the cluster is kept: a connection of days must not keep a whole configuration.
-    let cluster = state.snapshot().cluster(cluster).map(Rc::clone);
+    let cluster = leading(state, cluster, &connection);
     let ended = match &cluster {
-        Some(cluster) => carry(&state.worker, listener, cluster, &connection, &io, read, &account).await,
-        None => Err(Failure::NoRoute.into()),
+        Ok(cluster) => carry(&state.worker, listener, cluster, &connection, &io, read, &account).await,
+        Err(failure) => Err((*failure).into()),
     };
     if let Err(error) = &ended {
         tracing::debug!(listener = &*listener.plan.config.name, %error, "a TCP connection ended");
@@ -48,6 +48,20 @@ pub async fn serve(state: &Rc<LocalState>, listener: &LocalListener, caller: Cal
         }
     }
     account.end(ended.err().map(|error| error.failure));
+}
+
+fn leading(
+    state: &LocalState,
+    slot: ClusterId,
+    connection: &ConnectionInfo,
+) -> Result<Rc<LocalCluster>, Failure> {
+    let snapshot = state.snapshot();
+    let cluster = snapshot.cluster(slot).ok_or(Failure::NoRoute)?;
+    if !cluster.is_for_destinations() {
+        return Ok(Rc::clone(cluster));
+    }
+    let to = connection.goes_on_to().ok_or(Failure::NoEndpoint)?;
+    cluster.toward(&state.worker, to).ok_or(Failure::NoEndpoint)
 }
 
 async fn carry(

@@ -1,5 +1,6 @@
 //! Weir as its users meet it: a process, real sockets, real TLS, real bad input. One file per topic.
 
+mod captured;
 mod demo;
 mod discovery;
 mod examples;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 
-use crate::checked::{ClusterId, Config, DataSource, Filter, FilterId, Listener};
+use crate::checked::{ClusterId, Config, DataSource, Destinations, Filter, FilterId, Listener};
 
 /// What a second configuration changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -104,11 +104,15 @@ impl Numbering {
     }
 
     fn listener(&self, listener: &Listener) -> Listener {
+        let mut captured = listener.captured.clone();
+        let ids = captured.iter_mut().flat_map(Destinations::clusters_mut);
+        ids.for_each(|id| *id = self.cluster(*id));
         let filter = |id: &FilterId| FilterId(self.filters.get(id.0 as usize).copied().unwrap_or(u32::MAX));
         Listener {
             chain: listener.chain.iter().map(filter).collect(),
             cluster: listener.cluster.map(|id| self.cluster(id)),
             sni: listener.sni.iter().map(|(name, id)| (Arc::clone(name), self.cluster(*id))).collect(),
+            captured,
             ..listener.clone()
         }
     }

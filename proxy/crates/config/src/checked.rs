@@ -3,6 +3,7 @@
 //! Invalid states cannot be written here: names are resolved to positions, durations are durations, every
 //! default is filled in. Nothing of the file's syntax is left.
 
+mod captured;
 mod protocol;
 mod tls;
 
@@ -11,6 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use captured::{Destination, Destinations, ToDestination};
 pub use protocol::{
     Forwarded, ListenerProtocol, Network, ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion,
 };
@@ -170,6 +172,9 @@ pub struct Listener {
     pub sni: BTreeMap<Arc<str>, ClusterId>,
     /// Whom it believes who a connection comes from; none: nobody.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// The system leads connections here that were going elsewhere (`weir capture`): clusters by where that was. None:
+    /// it does not.
+    pub captured: Option<Destinations>,
 }
 
 /// What a listener bears. See the configuration reference for the defaults.
@@ -260,14 +265,24 @@ pub enum Endpoints {
     Listed(Vec<Endpoint>),
     /// In a file that exists: see [`load_endpoints`](crate::load_endpoints).
     File(PathBuf),
+    /// By each captured connection, of its own.
+    Destination(ToDestination),
 }
 
 impl Endpoints {
+    /// What stands for them; none: they are the cluster's.
+    pub fn to_destination(&self) -> Option<ToDestination> {
+        match self {
+            Self::Destination(to) => Some(*to),
+            Self::Listed(_) | Self::File(_) => None,
+        }
+    }
+
     /// Those that the configuration lists.
     pub fn listed(&self) -> &[Endpoint] {
         match self {
             Self::Listed(listed) => listed,
-            Self::File(_) => &[],
+            Self::File(_) | Self::Destination(_) => &[],
         }
     }
 }

@@ -6,7 +6,8 @@ use weir_config::{
     Config, Severity,
     checked::{
         AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, GrpcStatus,
-        IdentitySource, ListenerTls, Mtls, OnFault, UpstreamProtocol, UpstreamTls, WasmSource,
+        IdentitySource, Listener, ListenerTls, Mtls, OnFault, ToDestination, UpstreamProtocol, UpstreamTls,
+        WasmSource,
     },
     differences, load, parse,
 };
@@ -237,4 +238,40 @@ tls = { identity = 'cart', expect = ['spiffe://td/sa/users'] }
     assert_eq!((moving.mtls, moving.peers.len(), moving.allow_tls12), (Mtls::Permissive, 1, true));
     let Some(UpstreamTls::Identity(users)) = &config.clusters[0].tls else { panic!() };
     assert_eq!((&*users.identity, users.expect[0].to_string().as_str()), ("cart", "spiffe://td/sa/users"));
+}
+
+#[test]
+fn captured_connections_go_to_clusters_by_where_they_were_going() {
+    let config = checked(
+        "
+[listeners.outbound]
+address = '127.0.0.1:15001'
+protocol = 'detect'
+captured = true
+destinations = { '10.0.0.0/8' = 'mesh', '10.0.0.9:5432' = 'db' }
+cluster = 'elsewhere'
+[listeners.inbound]
+address = '127.0.0.1:15006'
+captured = true
+destinations = { ':8080' = 'app' }
+[clusters.elsewhere]
+destination = 'original'
+[clusters.mesh]
+destination = 'original'
+[clusters.app]
+destination = 'loopback'
+[clusters.db]
+endpoints = [{ address = '127.0.0.1:1' }]
+",
+    );
+    assert_eq!(config.warnings, []);
+    let [outbound, inbound] = config.listeners.as_slice() else { panic!() };
+    let found = |listener: &Listener, to: &str| listener.captured.as_ref()?.find(to.parse().unwrap());
+    assert_eq!(found(outbound, "10.0.0.9:5432"), Some(ClusterId(3)));
+    assert_eq!(found(outbound, "10.0.0.9:80"), Some(ClusterId(1)));
+    assert_eq!((found(outbound, "192.0.2.1:80"), outbound.cluster), (None, Some(ClusterId(0))));
+    assert_eq!(found(inbound, "10.0.0.1:8080"), Some(ClusterId(2)));
+    assert_eq!((found(inbound, "10.0.0.1:8081"), inbound.cluster), (None, None));
+    assert_eq!(config.clusters[2].endpoints.to_destination(), Some(ToDestination::Loopback));
+    assert_eq!(config.clusters[3].endpoints.to_destination(), None);
 }

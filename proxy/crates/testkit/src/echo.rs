@@ -44,7 +44,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     Stream,
-    tasks::{Owned, listen},
+    tasks::{Owned, listen_at},
 };
 
 /// What the origin speaks.
@@ -94,9 +94,14 @@ impl EchoOrigin {
 
     /// As `options` say.
     pub async fn start_with(options: EchoOptions) -> Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), options).await
+    }
+
+    /// As `options` say, at an address of the caller's, who has a network of its own.
+    pub async fn start_at(address: SocketAddr, options: EchoOptions) -> Result<Self> {
         let counts = Arc::new(Counts { name: options.name, ..Counts::default() });
         let for_task = counts.clone();
-        let (address, task) = listen(move |number, stream| {
+        let (address, task) = listen_at(address, move |number, stream| {
             for_task.connections.fetch_add(1, Relaxed);
             serve(stream, options.tls.clone(), options.protocol, for_task.clone(), number)
         })

@@ -5,20 +5,31 @@
 
 use std::{
     fs::File,
+    future::Future,
     os::fd::AsFd,
     path::PathBuf,
+    pin::Pin,
     process::{Command, Output},
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::{
+    runtime::Builder,
+    sync::{mpsc, oneshot},
+    task::{LocalSet, spawn_local},
+};
 
 /// A namespace; gone when dropped, with all links in it.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    inside: OnceLock<Inside>,
 }
 
 impl Namespace {
@@ -28,7 +39,7 @@ impl Namespace {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-test-{}-{number}", std::process::id());
         ip(&["netns", "add", &name]).context("a network namespace cannot be made")?;
-        let namespace = Self { name };
+        let namespace = Self { name, inside: OnceLock::new() };
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
     }
@@ -77,13 +88,67 @@ impl Namespace {
         })
     }
 
+    /// The same for what waits: it runs, with all else that was begun in this way, on one thread of the namespace, which
+    /// lives as long as that. Tasks that are spawned go on when this is over.
+    pub async fn run<T: Send + 'static>(&self, work: impl AsyncFnOnce() -> T + Send + 'static) -> Result<T> {
+        if self.inside.get().is_none() {
+            // Made in vain if another one was faster.
+            let _ = self.inside.set(Inside::start(self)?);
+        }
+        let (reply, done) = oneshot::channel();
+        let work: Work = Box::new(move || {
+            Box::pin(async move {
+                let _ = reply.send(work().await);
+            })
+        });
+        let inside = self.inside.get().and_then(|inside| inside.work.as_ref());
+        inside.and_then(|inside| inside.send(work).ok()).context("the thread of the namespace is gone")?;
+        done.await.context("what ran in the namespace has panicked")
+    }
+
     fn file(&self) -> PathBuf {
         PathBuf::from("/run/netns").join(&self.name)
     }
 }
 
+/// Something to be done in a namespace.
+type Work = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// A thread that is within a namespace.
+#[derive(Debug)]
+struct Inside {
+    work: Option<mpsc::UnboundedSender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    fn start(namespace: &Namespace) -> Result<Self> {
+        let (work, mut given) = mpsc::unbounded_channel::<Work>();
+        let follow = move || {
+            let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+            LocalSet::new().block_on(&runtime, async {
+                while let Some(work) = given.recv().await {
+                    spawn_local(work());
+                }
+            });
+        };
+        // A thread is in the namespace of the one that starts it.
+        let thread = namespace.within(|| thread::Builder::new().spawn(follow))??;
+        Ok(Self { work: Some(work), thread: Some(thread) })
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        drop(self.work.take());
+        // It ends now, and what panicked there has been told.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
 impl Drop for Namespace {
     fn drop(&mut self) {
+        drop(self.inside.take());
         // A test that failed has more to say than this.
         let _ = ip(&["netns", "delete", &self.name]);
     }

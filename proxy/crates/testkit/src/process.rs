@@ -8,6 +8,7 @@ use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -31,13 +32,14 @@ pub struct Launch {
     files: Vec<(String, Vec<u8>)>,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
+    user: Option<u32>,
 }
 
 impl Launch {
     /// `binary` is the path of `weir` (`env!("CARGO_BIN_EXE_weir")` in its own tests).
     pub fn new(binary: impl Into<PathBuf>, config: impl Into<String>) -> Self {
         let (files, arguments, environment) = (Vec::new(), Vec::new(), Vec::new());
-        Self { binary: binary.into(), config: config.into(), files, arguments, environment }
+        Self { binary: binary.into(), config: config.into(), files, arguments, environment, user: None }
     }
 
     /// A file beside the configuration.
@@ -58,6 +60,13 @@ impl Launch {
     #[must_use]
     pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs as the user and group of this number, to whom the process's folder then belongs. Takes root.
+    #[must_use]
+    pub fn user(mut self, number: u32) -> Self {
+        self.user = Some(number);
         self
     }
 
@@ -98,7 +107,15 @@ impl Launch {
         }
         let config = folder.path().join("weir.toml");
         std::fs::write(&config, fill_in(&self.config, folder.path()))?;
-        let mut child = Command::new(&self.binary)
+        let mut binary = self.binary;
+        if let Some(user) = self.user {
+            binary = hand_over(folder.path(), &binary, user).context("handing files over")?;
+        }
+        let mut command = Command::new(&binary);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -110,7 +127,7 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}", self.binary.display()))?;
+            .with_context(|| format!("starting {}", binary.display()))?;
         let stdout = Lines::collect(child.stdout.take().context("stdout")?);
         let stderr = Lines::collect(child.stderr.take().context("stderr")?);
         Ok(WeirProcess { child, folder, announced: Announced::default(), stdout, stderr })
@@ -330,6 +347,19 @@ impl Output {
         let status = ended.with_context(|| format!("{arguments:?} took longer than {PATIENCE:?}"))??;
         Ok(Self { status, stdout: stdout.all(), stderr: stderr.all() })
     }
+}
+
+/// Gives the folder and its files to a user, with the binary, which may lie where only others can reach it.
+fn hand_over(folder: &Path, binary: &Path, user: u32) -> std::io::Result<PathBuf> {
+    for entry in std::fs::read_dir(folder)? {
+        chown(entry?.path(), Some(user), Some(user))?;
+    }
+    chown(folder, Some(user), Some(user))?;
+    let reachable = folder.join("weir");
+    if std::fs::hard_link(binary, &reachable).is_err() {
+        std::fs::copy(binary, &reachable)?;
+    }
+    Ok(reachable)
 }
 
 fn fill_in(config: &str, folder: &Path) -> String {

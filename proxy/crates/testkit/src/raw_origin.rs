@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::{
     Stream, Wire,
-    tasks::{Owned, listen},
+    tasks::{Owned, listen_at},
 };
 
 /// The origin. It and its connections end when this is dropped.
@@ -32,9 +32,22 @@ impl RawOrigin {
         F: Fn(Wire) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), tls, serve).await
+    }
+
+    /// The same at an address of the caller's, who has a network of its own.
+    pub async fn start_at<F, Fut>(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        serve: F,
+    ) -> Result<Self>
+    where
+        F: Fn(Wire) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
         let (serve, connections) = (Arc::new(serve), Arc::new(AtomicUsize::new(0)));
         let count = connections.clone();
-        let (address, task) = listen(move |_, stream| {
+        let (address, task) = listen_at(address, move |_, stream| {
             count.fetch_add(1, SeqCst);
             let (serve, tls) = (serve.clone(), tls.clone());
             async move {

@@ -24,14 +24,23 @@ impl Drop for Owned {
     }
 }
 
-/// Listens on a loopback port given by the system and runs `serve` for each connection (numbered from 0)
-/// until the returned task is dropped; the connections end with it.
+/// Listens on a loopback port given by the system: see [`listen_at`].
 pub(crate) async fn listen<F, Fut>(serve: F) -> Result<(SocketAddr, Owned)>
 where
     F: Fn(usize, TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("binding a loopback port")?;
+    listen_at(SocketAddr::from(([127, 0, 0, 1], 0)), serve).await
+}
+
+/// Listens, and runs `serve` for each connection (numbered from 0) until the returned task is dropped; the
+/// connections end with it.
+pub(crate) async fn listen_at<F, Fut>(address: SocketAddr, serve: F) -> Result<(SocketAddr, Owned)>
+where
+    F: Fn(usize, TcpStream) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(address).await.with_context(|| format!("binding {address}"))?;
     let address = listener.local_addr()?;
     let task = Owned::spawn(async move {
         let mut connections = JoinSet::new();

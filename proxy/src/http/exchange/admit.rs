@@ -34,7 +34,8 @@ impl<'w> Exchange<'w> {
         forwarded(&mut request.head, connection, listener.plan.config.forwarded);
         via(&mut request.head);
         request.connection = Some(Arc::clone(connection));
-        request.route.cluster.clone_from(&listener.home);
+        let home = if connection.home.is_some() { &connection.home } else { &listener.home };
+        request.route.cluster.clone_from(home);
         listener.plan.metrics.requests_active.up(worker.index);
         let begun = worker.now();
         let patience = deadline::of_caller(&mut request.head.fields, listener.plan.config.request_timeouts);

@@ -61,8 +61,14 @@ impl Exchange<'_> {
             return Err(Failure::NoRoute.into());
         };
         let snapshot = Rc::clone(&self.snapshot);
-        let Some(cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
+        let Some(mut cluster) = snapshot.cluster(slot) else { return Err(Failure::NoRoute.into()) };
         self.sofar.cluster = Some(slot);
+        let toward;
+        if cluster.is_for_destinations() {
+            let to = self.heads.request.connection.as_ref().and_then(|connection| connection.goes_on_to());
+            toward = to.and_then(|to| cluster.toward(&self.state.worker, to)).ok_or(Failure::NoEndpoint)?;
+            cluster = &toward;
+        }
         let worker = self.state.worker.index;
         let Some(_permit) = Permit::acquire(&*cluster.bounds, Bound::Requests, worker) else {
             cluster.bounds.count_limit_hit(Bound::Requests, worker);

@@ -83,6 +83,7 @@ impl Builder {
         let endpoints = match (followed, &cluster.endpoints) {
             (Some(followed), _) => Told::Followed(followed),
             (None, Endpoints::Listed(listed)) => Told::Fixed(literal(listed)),
+            (None, Endpoints::Destination(_)) => Told::Fixed(Vec::new()),
             (None, Endpoints::File(path)) => {
                 let listed = load_endpoints(path, cluster).map_err(|report| report.to_string())?;
                 Told::Fixed(literal(&listed))

@@ -83,6 +83,12 @@ label! {
         Hello "no_hello",
         /// TLS was to pass, and no cluster is configured for the name it asked for.
         Name "unknown_name",
+        /// It was made to a listener for captured connections, and not led there.
+        NotCaptured "not_captured",
+        /// It was made by this proxy, and led back here: capture does not let the proxy's own connections alone.
+        Circle "circle",
+        /// It was going where no cluster is configured for.
+        Destination "unknown_destination",
     }
 }
 

@@ -8,37 +8,34 @@ use weir_testkit::{EchoOrigin, Http1, Launch, Output, WeirProcess};
 use super::counted;
 use crate::stage::WEIR;
 
-fn read(file: &str) -> Result<String> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mtls-pair"));
-    std::fs::read_to_string(folder.join(file)).with_context(|| file.to_owned())
+const PAIR: &str = "mtls-pair";
+
+/// A file of an example.
+pub(crate) fn read(example: &str, file: &str) -> Result<String> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples")).join(example);
+    std::fs::read_to_string(folder.join(file)).with_context(|| format!("{example}/{file}"))
 }
 
-/// The commands of the README that make certificates, in a folder of the test's.
-async fn certificates(folder: &Path) -> Result<()> {
-    let readme = read("README.md")?;
+/// The commands of an example's README that make certificates, in a folder of the test's.
+pub(crate) async fn certificates(example: &str, folder: &Path) -> Result<()> {
+    let readme = read(example, "README.md")?;
     let commands: Vec<&str> = readme.lines().filter(|line| line.starts_with("weir certs ")).collect();
-    ensure!(commands.len() == 3, "{commands:?}");
+    ensure!(commands.len() > 1, "{commands:?}");
     for command in commands {
-        let arguments: Vec<String> = command
-            .split_whitespace()
-            .skip(1)
-            .map(|word| match word {
-                "ca" | "web" | "users" => folder.join(word).display().to_string(),
-                other => other.to_owned(),
-            })
-            .collect();
-        let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        if !arguments.contains(&"svid") {
-            arguments[1] = "ca";
-        }
-        let made = Output::of(WEIR, &arguments).await?;
+        let mut is_folder = false;
+        let one = |word: &str| {
+            let names = std::mem::replace(&mut is_folder, ["--ca", "--out"].contains(&word));
+            if names { folder.join(word).display().to_string() } else { word.to_owned() }
+        };
+        let arguments: Vec<String> = command.split_whitespace().skip(1).map(one).collect();
+        let made = Output::of(WEIR, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         ensure!(made.status.success(), "{command}: {made:?}");
     }
     Ok(())
 }
 
 async fn start(folder: &Path, file: &str, replaced: &[(&str, &str)]) -> Result<WeirProcess> {
-    let mut config = read(file)?;
+    let mut config = read(PAIR, file)?;
     for name in ["web", "users"] {
         config = config.replace(&format!("\"{name}/"), &format!("\"{}/", folder.join(name).display()));
     }
@@ -52,7 +49,7 @@ async fn start(folder: &Path, file: &str, replaced: &[(&str, &str)]) -> Result<W
 #[tokio::test]
 async fn the_pair_of_the_example_does_what_its_readme_says() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    certificates(folder.path()).await?;
+    certificates(PAIR, folder.path()).await?;
     let origin = EchoOrigin::start("users").await?;
     let app = origin.address().to_string();
     let anywhere = "127.0.0.1:0";

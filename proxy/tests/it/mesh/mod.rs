@@ -3,7 +3,7 @@
 mod agent;
 mod callers;
 mod endpoints;
-mod example;
+pub(crate) mod example;
 mod rotation;
 
 use std::net::SocketAddr;

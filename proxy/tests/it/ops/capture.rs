@@ -5,32 +5,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use weir_testkit::{Namespace, Output};
 
-use crate::stage::WEIR;
+use crate::stage::{WEIR, is_there, namespace};
 
 const RULES: [&str; 8] =
     ["--outbound", "15001", "--inbound", "15006", "--user", "998", "--skip-inbound-ports", "22,9901"];
 
-/// A network of the test's own, or a word about why there is none.
-fn namespace() -> Option<Namespace> {
-    match Namespace::new() {
-        Ok(namespace) => Some(namespace),
-        Err(reason) => {
-            eprintln!("SKIPPED: {reason:#}");
-            None
-        }
-    }
-}
-
-fn is_there(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        eprintln!("SKIPPED: there is no {program}");
-    }
-    there
-}
-
 /// What a program prints within the namespace, if it ends well.
-fn said(namespace: &Namespace, program: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn said(namespace: &Namespace, program: &str, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(program);
     command.args(arguments);
     let output = namespace.output(command)?;

@@ -8,7 +8,7 @@ use weir_testkit::{Launch, Output, Signal};
 
 use crate::stage::WEIR;
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
@@ -19,6 +19,8 @@ const DOCUMENTS: [&str; 13] = [
     "examples/grpc/README.md",
     "examples/hello-filter/README.md",
     "examples/mtls-pair/README.md",
+    "examples/node-proxy/README.md",
+    "examples/sidecar-pair/README.md",
     "examples/tcp/README.md",
     "examples/websocket/README.md",
     "benches/README.md",

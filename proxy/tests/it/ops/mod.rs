@@ -3,7 +3,7 @@
 mod access_log;
 mod admin;
 mod broken;
-mod capture;
+pub(crate) mod capture;
 mod certificates;
 mod certs;
 mod cli;

@@ -91,6 +91,10 @@ impl Checker<'_, '_> {
     }
 
     fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Endpoints> {
+        if let Some(to) = file.destination {
+            self.without_endpoints(at);
+            return Some(Endpoints::Destination(to));
+        }
         let listed_at = at.key("endpoints");
         let named = |tls: &file::UpstreamTls| {
             tls.server_name.is_some() || tls.identity.is_some() || self.named_tls(&listed_at)
@@ -119,7 +123,13 @@ impl Checker<'_, '_> {
                 Some(Endpoints::File(self.existing(file, &at.key("discovery").key("file"))))
             }
             // What is written there is no list, which has been told.
-            (None, None) if self.document.has(&listed_at) || self.document.has(&at.key("discovery")) => None,
+            (None, None)
+                if ["endpoints", "discovery", "destination"]
+                    .iter()
+                    .any(|key| self.document.has(&at.key(key))) =>
+            {
+                None
+            }
             (None, None) => {
                 let help = "for example: endpoints = [{ address = \"10.0.0.1:8080\" }]";
                 self.findings.key(at, "the key `endpoints` is missing", help);

@@ -19,6 +19,7 @@ impl Checker<'_, '_> {
         let cluster = file.cluster.as_ref().map(|name| self.cluster_id(name, &cluster_at));
         self.fits_protocol(file, at);
         let sni = self.sni(file, &at.key("sni"));
+        let captured = self.captured(file, at);
         let proxy_protocol = file.proxy_protocol.as_ref().map(|spec| ProxyProtocol {
             mode: spec.mode,
             from: spec.from.items().map(|(_, network)| network.0).collect(),
@@ -27,6 +28,7 @@ impl Checker<'_, '_> {
         if file.protocol == file::Protocol::Http
             && decides
             && !self.document.has(&cluster_at)
+            && !self.document.has(&at.key("destinations"))
             && !self.broken_chain(at)
         {
             self.findings.key(
@@ -58,6 +60,7 @@ impl Checker<'_, '_> {
             },
             sni,
             proxy_protocol,
+            captured,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Makes the checked configuration on the way. A part that is broken is left out and the rest is checked all the
 //! same, so a `None` here always stands for a problem that has been reported.
 
+mod captured;
 mod cluster;
 mod filter;
 mod health;

@@ -18,7 +18,7 @@ impl Checker<'_, '_> {
             Protocol::TlsPassthrough => "tls_passthrough",
             Protocol::Detect => "detect",
         };
-        let cluster = self.document.has(&at.key("cluster"));
+        let cluster = self.document.has(&at.key("cluster")) || self.document.has(&at.key("destinations"));
         let sni_at = at.key("sni");
         let sni = self.document.has(&sni_at);
         match file.protocol {

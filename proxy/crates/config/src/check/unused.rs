@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use foldhash::fast::RandomState;
 
 use crate::{
-    checked::{ClusterId, Config, DataSource, Filter, FilterId, ListenerTls, UpstreamTls, WasmSource},
+    checked::{
+        ClusterId, Config, DataSource, Destinations, Filter, FilterId, Listener, ListenerTls, UpstreamTls,
+        WasmSource,
+    },
     document::{Document, Place},
     findings::Findings,
 };
@@ -50,8 +53,7 @@ fn warn_of_identities(config: &Config, findings: &mut Findings<'_>) {
 
 /// None: that cannot be known, as a filter that did not come with Weir may route to every cluster.
 fn used_clusters(config: &Config, document: &Document<'_>) -> Option<BTreeSet<ClusterId>> {
-    let mut used: BTreeSet<ClusterId> =
-        config.listeners.iter().flat_map(|l| l.cluster.into_iter().chain(l.sni.values().copied())).collect();
+    let mut used: BTreeSet<ClusterId> = config.listeners.iter().flat_map(of_listener).collect();
     for filter in &config.filters {
         used.extend(&filter.grants.ask);
         used.extend(filter.data.values().filter_map(|source| match source {
@@ -65,6 +67,11 @@ fn used_clusters(config: &Config, document: &Document<'_>) -> Option<BTreeSet<Cl
         }
     }
     Some(used)
+}
+
+fn of_listener(listener: &Listener) -> impl Iterator<Item = ClusterId> {
+    let destinations = listener.captured.iter().flat_map(Destinations::clusters);
+    listener.cluster.into_iter().chain(listener.sni.values().copied()).chain(destinations)
 }
 
 /// Clusters whose names occur in a filter's own config: the filters that come with Weir know no others.

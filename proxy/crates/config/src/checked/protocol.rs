@@ -60,7 +60,7 @@ pub enum ProxyProtocolVersion {
 }
 
 /// IP addresses that begin alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     /// The first of them.
     pub address: IpAddr,

@@ -10,7 +10,7 @@ use super::{
     Certificate, Duration, Ejection, EndpointAddress, FilePath, Health, Hedge, List, Name, PeerPattern,
     Retry, ServerName, Size,
 };
-use crate::checked::{ProxyProtocolVersion, UpstreamProtocol};
+use crate::checked::{ProxyProtocolVersion, ToDestination, UpstreamProtocol};
 
 /// A group of endpoints that serve the same thing.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -21,13 +21,18 @@ pub(crate) struct Cluster {
     pub(crate) peak_ewma: Option<PeakEwma>,
     /// What is spoken with the endpoints.
     pub(crate) protocol: UpstreamProtocol,
-    /// At least one, unless the cluster has a `discovery`.
+    /// At least one, unless the cluster has a `discovery` or a `destination`.
     #[schemars(
         length(min = 1),
         example = json!([{ "address": "10.0.0.1:8080" }, { "address": "10.0.0.2:8080" }])
     )]
     pub(crate) endpoints: Option<List<Endpoint>>,
     pub(crate) discovery: Option<Discovery>,
+    /// The cluster has no endpoints of its own: each captured connection goes on to where it was going. Limits, the
+    /// budget of retries and metrics are for all destinations together. Only for connections that come in at a listener
+    /// with `captured`.
+    #[schemars(example = &"original")]
+    pub(crate) destination: Option<ToDestination>,
     /// Speak TLS with the endpoints. Without this section it is plain text.
     pub(crate) tls: Option<UpstreamTls>,
     /// From the first packet of a connection until it can be used, TLS included.
@@ -72,6 +77,7 @@ impl Default for Cluster {
             protocol: UpstreamProtocol::Auto,
             endpoints: None,
             discovery: None,
+            destination: None,
             tls: None,
             connect_timeout: Duration::seconds(1),
             idle_timeout: Duration::seconds(50),

@@ -47,6 +47,14 @@ pub(crate) struct Listener {
     #[schemars(example = json!({ "db.example.com": "db", "*.example.com": "others" }))]
     pub(crate) sni: BTreeMap<String, String>,
     pub(crate) proxy_protocol: Option<ProxyProtocolIn>,
+    /// The system leads connections here that were going elsewhere (`weir capture install`). A connection made to
+    /// this address itself, or by this proxy, is refused.
+    pub(crate) captured: bool,
+    /// Only with `captured`: clusters by where a connection was going - `network`, `network:port` or `:port`, with IPv6
+    /// in brackets where a port follows. The longest network wins, then one with a port; what none fits goes to
+    /// `cluster` and, without that, is refused. For HTTP this is where exchanges go for which no filter chose a cluster.
+    #[schemars(example = json!({ "10.1.0.0/16:8080": "users", "[fd00::]/8:8080": "users", ":5432": "db" }))]
+    pub(crate) destinations: BTreeMap<String, String>,
 }
 
 impl Default for Listener {
@@ -64,6 +72,8 @@ impl Default for Listener {
             connect: false,
             sni: BTreeMap::new(),
             proxy_protocol: None,
+            captured: false,
+            destinations: BTreeMap::new(),
         }
     }
 }
