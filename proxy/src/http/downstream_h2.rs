@@ -33,8 +33,11 @@ use crate::{
 /// How many more streams a caller may reset than it lets finish, before it is taken for an attack
 /// (CVE-2023-44487): a reset is cheap, and the exchange that it cancels was not.
 const RESETS: u32 = 100;
-/// How long a connection that was told to go away may still be without a stream.
+/// How long a connection may take to end that nothing more is expected of.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a connection that was told to go away may still be without a stream: its caller may not have read that yet,
+/// or not all of the last response.
+const PARTING: Duration = Duration::from_secs(4);
 
 /// What a connection does next.
 #[expect(clippy::large_enum_variant, reason = "lives on the stack of one step")]
@@ -65,7 +68,7 @@ pub async fn serve(
     let broken = Signal::default();
     let (mut served, mut leaving) = (0u64, false);
     loop {
-        let patience = if leaving { FAREWELL } else { limits.idle_timeout };
+        let patience = if leaving { PARTING } else { limits.idle_timeout };
         match next(&mut h2, &streams, (!leaving).then_some(&mut *closing), patience).await {
             Next::Accepted(request, respond) => {
                 served += 1;
@@ -92,7 +95,13 @@ pub async fn serve(
                 h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
                 break;
             }
-            Next::Ended | Next::Closing | Next::Idle => break,
+            Next::Idle => {
+                // It never confirmed to have heard. What it opens now it is told to ask for elsewhere (RFC 9113 6.8):
+                // a mere end would leave it in doubt.
+                h2.abrupt_shutdown(h2::Reason::NO_ERROR);
+                break;
+            }
+            Next::Ended | Next::Closing => break,
         }
     }
     broken.raise();

@@ -8,8 +8,10 @@ use crate::{
     worker::Waiter,
 };
 
-/// How long a connection may still be silent when its listener closes: its request may be under way.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a connection may still be silent when its listener closes. Whoever asks once more in this time is told
+/// with the answer not to come back; a connection that is closed at its caller's end may lose a request that is on its
+/// way (RFC 9112 9.5), and callers who think, or get no processor, for a second between two requests are common.
+const GRACE: Duration = Duration::from_secs(2);
 /// What a handshake may still take then.
 const FAREWELL: Duration = Duration::from_secs(2);
 

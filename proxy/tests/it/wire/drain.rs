@@ -61,6 +61,29 @@ async fn http2_callers_are_told_to_go_away_and_keep_their_streams() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn who_does_not_confirm_a_goodbye_gets_another_that_says_what_was_served() -> Result<()> {
+    let origin = EchoOrigin::start("one").await?;
+    let mut weir = weir(plain(origin.address(), LOGGED)).await?;
+    let mut caller = RawH2::over(Stream::connect(weir.address("web")?).await?).await?;
+    let head: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")];
+    caller.headers(1, &head, true).await?;
+    assert_eq!(caller.outcome(1).await?.map(|frame| frame.kind), Some(1));
+    weir.signal(Signal::TERM)?;
+    let mut goodbyes = Vec::new();
+    // PING is never answered.
+    while let Some(frame) = caller.frame().await? {
+        if frame.kind == 7 {
+            goodbyes.push(frame.payload);
+        }
+    }
+    // The first one promises to serve whatever is on its way, the second one tells of stream 1; neither of an error.
+    assert_eq!(goodbyes, [[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]]);
+    assert_eq!(all_ended(&mut weir).await?, 1);
+    Ok(())
+}
+
 async fn all_ended(weir: &mut WeirProcess) -> Result<usize> {
     ensure!(weir.ended().await?.success());
     Ok(weir.stdout().len())
