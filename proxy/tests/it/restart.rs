@@ -15,7 +15,8 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{sync::Notify, task::JoinSet};
 use weir_testkit::{
-    EchoOrigin, Http1, Http2, Launch, LoadPlan, Script, ScriptedOrigin, Signal, WeirProcess, eventually,
+    Ca, EchoOrigin, Http1, Http2, Launch, Load, LoadPlan, Script, ScriptedOrigin, Signal, WeirProcess,
+    eventually,
 };
 
 use crate::stage::{WEIR, plain};
@@ -32,14 +33,31 @@ async fn start(config: String) -> Result<WeirProcess> {
     Launch::new(WEIR, config).start().await
 }
 
+/// A listener over TLS, of which a handshake is nearly always under way.
+const SECURE: &str = "[listeners.secure]\naddress = \"127.0.0.1:0\"\ncluster = \"origin\"\n\
+    tls = { certificates = [{ cert = \"leaf.pem\", key = \"leaf.key\" }] }\nlimits = { requests = 3 }\n";
+
+/// How a listener is reached over HTTP/2.
+#[derive(Clone)]
+struct Way(SocketAddr, Option<Arc<rustls::ClientConfig>>);
+
+impl Way {
+    async fn connect(&self) -> Result<Http2> {
+        match &self.1 {
+            Some(tls) => Http2::connect_tls(self.0, Arc::clone(tls), "localhost").await,
+            None => Http2::connect(self.0).await,
+        }
+    }
+}
+
 /// Requests over HTTP/2, one after the other, until it is told to stop. A caller that is told to go away, or cannot
 /// open a stream, makes another connection, as callers of HTTP/2 do (RFC 9113 6.8).
-async fn call_over_h2(address: SocketAddr, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Result<()> {
-    let mut client = Http2::connect(address).await?;
+async fn call_over_h2(way: Way, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Result<()> {
+    let mut client = way.connect().await?;
     while !stop.load(Relaxed) {
         // Nothing was sent if this fails.
         let Ok(sending) = client.open("GET", "/", &[], true).await else {
-            client = Http2::connect(address).await?;
+            client = way.connect().await?;
             continue;
         };
         match sending.response().await {
@@ -47,7 +65,7 @@ async fn call_over_h2(address: SocketAddr, stop: Arc<AtomicBool>, answered: Arc<
                 ensure!(response.status == 200, "{}: {}", response.status, response.text());
                 answered.fetch_add(1, Relaxed);
             }
-            Err(error) if was_not_processed(&error) => client = Http2::connect(address).await?,
+            Err(error) if was_not_processed(&error) => client = way.connect().await?,
             Err(error) => return Err(error),
         }
     }
@@ -62,34 +80,77 @@ fn was_not_processed(error: &anyhow::Error) -> bool {
     })
 }
 
-#[tokio::test]
-async fn ten_restarts_under_load_fail_no_request() -> Result<()> {
-    let (origin, folder) = (EchoOrigin::start("one").await?, tempfile::tempdir()?);
-    let config = |workers| config(origin.address(), folder.path(), workers, "");
-    let mut running = start(config(2)).await?;
-    let address = running.address("web")?;
-    let load = LoadPlan::new(address, "/").start();
-    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let mut callers = JoinSet::new();
-    for _ in 0..2 {
-        callers.spawn(call_over_h2(address, Arc::clone(&stop), Arc::clone(&answered)));
+/// Loads of every kind, which go on whatever happens.
+struct Callers {
+    h1: [Load; 2],
+    h2: JoinSet<Result<()>>,
+    stop: Arc<AtomicBool>,
+    /// Over HTTP/2, in plain text and over TLS.
+    answered: [Arc<AtomicU64>; 2],
+}
+
+impl Callers {
+    fn start(weir: &WeirProcess, ca: &Ca) -> Result<Self> {
+        let (web, secure) = (weir.address("web")?, weir.address("secure")?);
+        let over_tls = LoadPlan::new(secure, "/").tls(ca.client(&["http/1.1"], None)?, "localhost");
+        let h1 = [LoadPlan::new(web, "/").start(), over_tls.start()];
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), [(); 2].map(|()| Arc::default()));
+        let mut h2 = JoinSet::new();
+        let ways = [Way(web, None), Way(secure, Some(ca.client(&["h2"], None)?))];
+        for (way, answered) in ways.iter().zip(&answered) {
+            for _ in 0..2 {
+                h2.spawn(call_over_h2(way.clone(), Arc::clone(&stop), Arc::clone(answered)));
+            }
+        }
+        Ok(Self { h1, h2, stop, answered })
     }
+
+    async fn go_on(&self) -> Result<()> {
+        for load in &self.h1 {
+            load.passed(30).await?;
+        }
+        for answered in &self.answered {
+            let before = answered.load(Relaxed);
+            let further = async || (answered.load(Relaxed) > before + 10).then_some(());
+            eventually("HTTP/2 going on", further).await?;
+        }
+        Ok(())
+    }
+
+    /// An error if anything had failed.
+    async fn end(mut self) -> Result<()> {
+        self.stop.store(true, Relaxed);
+        while let Some(ended) = self.h2.join_next().await {
+            ended??;
+        }
+        for load in self.h1 {
+            load.stop().await?.all_ok()?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn ten_restarts_under_load_fail_no_request_and_no_handshake() -> Result<()> {
+    let (origin, folder, ca) = (EchoOrigin::start("one").await?, tempfile::tempdir()?, Ca::new()?);
+    let leaf = ca.leaf(&["localhost"])?;
+    let start = async |workers| {
+        let config = config(origin.address(), folder.path(), workers, SECURE);
+        Launch::new(WEIR, config).file("leaf.pem", leaf.pem()).file("leaf.key", leaf.key_pem()).start().await
+    };
+    let mut running = start(2).await?;
+    let (web, secure) = (running.address("web")?, running.address("secure")?);
+    let callers = Callers::start(&running, &ca)?;
     for round in 0..10 {
         // As many workers as before, and more, and fewer.
-        let next = start(config([2, 1, 3][round % 3])).await?;
-        assert_eq!(next.address("web")?, address, "it listens on the same sockets");
+        let next = start([2, 1, 3][round % 3]).await?;
+        let addresses = (next.address("web")?, next.address("secure")?);
+        assert_eq!(addresses, (web, secure), "it listens on the same sockets");
         ensure!(running.ended().await?.success(), "round {round}: {}", running.stderr().join("\n"));
-        let before = answered.load(Relaxed);
-        load.passed(30).await.with_context(|| format!("round {round}"))?;
-        let further = async || (answered.load(Relaxed) > before + 10).then_some(());
-        eventually("HTTP/2 going on", further).await.with_context(|| format!("round {round}"))?;
+        callers.go_on().await.with_context(|| format!("round {round}"))?;
         running = next;
     }
-    stop.store(true, Relaxed);
-    while let Some(ended) = callers.join_next().await {
-        ended??;
-    }
-    load.stop().await?.all_ok()
+    callers.end().await
 }
 
 #[tokio::test]

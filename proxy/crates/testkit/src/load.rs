@@ -24,6 +24,7 @@ type Make = Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
 #[derive(Clone)]
 pub struct LoadPlan {
     address: SocketAddr,
+    tls: Option<(Arc<rustls::ClientConfig>, String)>,
     connections: usize,
     between: Duration,
     make: Make,
@@ -40,11 +41,19 @@ impl LoadPlan {
         });
         Self {
             address,
+            tls: None,
             connections: 4,
             between: Duration::ZERO,
             make: Arc::new(move |_| bytes.clone()),
             check,
         }
+    }
+
+    /// Over TLS with a server of this name.
+    #[must_use]
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>, name: &str) -> Self {
+        self.tls = Some((config, name.to_owned()));
+        self
     }
 
     /// On so many connections.
@@ -199,7 +208,10 @@ async fn one(plan: &LoadPlan, counts: &Counts, client: &mut Option<Http1>) -> Re
     let number = counts.started.fetch_add(1, Relaxed);
     let connection = match client {
         Some(connection) => connection,
-        None => client.insert(Http1::connect(plan.address).await?),
+        None => client.insert(match &plan.tls {
+            Some((config, name)) => Http1::connect_tls(plan.address, config.clone(), name).await?,
+            None => Http1::connect(plan.address).await?,
+        }),
     };
     connection.send((plan.make)(number)).await?;
     let response = within("a response", connection.response("GET")).await??;
