@@ -97,8 +97,10 @@ async fn secured(
     };
     let connector = TlsConnector::from(config);
     let connected = match purpose {
-        Purpose::Pool => connector.connect(name, raw).await,
-        Purpose::Own => connector.with_alpn(vec![HTTP_1_1.to_vec()]).connect(name, raw).await,
+        Purpose::Pool if cluster.config.protocol != UpstreamProtocol::H1 => {
+            connector.connect(name, raw).await
+        }
+        Purpose::Pool | Purpose::Own => connector.with_alpn(vec![HTTP_1_1.to_vec()]).connect(name, raw).await,
         Purpose::Bytes(_) => connector.with_alpn(Vec::new()).connect(name, raw).await,
     };
     match connected {

@@ -13,10 +13,15 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use weir_config::checked::{self, Address};
+use weir_config::checked::{self, Address, UpstreamProtocol};
 
 use super::{Cluster, Listed, LocalCluster, Resolved, Target, pool::Room};
-use crate::{clock::Nanos, worker::Worker};
+use crate::{
+    clock::Nanos,
+    error::Failure,
+    message::{ConnectionInfo, Version},
+    worker::Worker,
+};
 
 /// Destinations that a worker remembers of a cluster. Callers choose where they go, so there is a bound: beyond it,
 /// what is unused for longest is forgotten, and its connections close with their last exchange.
@@ -34,10 +39,16 @@ pub(super) enum Kin {
 }
 
 /// The clusters that were derived from one, by where they lead.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Family {
-    known: RefCell<HashMap<SocketAddr, Known, RandomState>>,
+    /// For callers of HTTP/1, and of TCP.
+    http1: Arc<checked::Cluster>,
+    http2: Arc<checked::Cluster>,
+    known: RefCell<Destinations>,
 }
+
+/// By where they lead, and whether for callers of HTTP/2.
+type Destinations = HashMap<(SocketAddr, bool), Known, RandomState>;
 
 #[derive(Debug)]
 struct Known {
@@ -51,32 +62,57 @@ impl LocalCluster {
         matches!(self.kin, Kin::Parent(_))
     }
 
-    /// This cluster with the one endpoint that a connection leads to that was going to `destination`. None: it has
-    /// endpoints of its own.
-    pub fn toward(&self, worker: &Worker, destination: SocketAddr) -> Option<Rc<Self>> {
-        let Kin::Parent(family) = &self.kin else { return None };
-        let to = self.shared.config.endpoints.to_destination()?.endpoint(destination);
+    /// This cluster with the one endpoint that a captured connection leads to, which is spoken to in the version of HTTP
+    /// that its caller speaks, unless config says otherwise: who called has not heard of a proxy.
+    pub fn toward(
+        &self,
+        worker: &Worker,
+        connection: Option<&ConnectionInfo>,
+        version: Version,
+    ) -> Result<Rc<Self>, Failure> {
+        let destination = connection.and_then(ConnectionInfo::goes_on_to);
+        let (Kin::Parent(family), Some(destination), Some(leads)) =
+            (&self.kin, destination, self.shared.config.endpoints.to_destination())
+        else {
+            return Err(Failure::NoEndpoint);
+        };
+        let (to, http2) = (leads.endpoint(destination), version == Version::Http2);
         let used = worker.recent();
         let mut known = family.known.borrow_mut();
-        if let Some(found) = known.get_mut(&to) {
+        if let Some(found) = known.get_mut(&(to, http2)) {
             found.used = used;
-            return Some(Rc::clone(&found.cluster));
+            return Ok(Rc::clone(&found.cluster));
         }
         if known.len() >= DESTINATIONS {
             forget_one(&mut known);
         }
-        let child =
-            Self::with_kin(Arc::new(derived(&self.shared, to)), None, Kin::Child(Rc::downgrade(family)));
-        let cluster = Rc::new(child);
-        known.insert(to, Known { cluster: Rc::clone(&cluster), used });
-        Some(cluster)
+        let shared = Arc::new(derived(&self.shared, to, Arc::clone(family.config(http2))));
+        let cluster = Rc::new(Self::with_kin(shared, None, Kin::Child(Rc::downgrade(family))));
+        known.insert((to, http2), Known { cluster: Rc::clone(&cluster), used });
+        Ok(cluster)
+    }
+}
+
+impl Family {
+    fn of(cluster: &Cluster) -> Self {
+        let spoken = |protocol: UpstreamProtocol| match cluster.config.protocol {
+            UpstreamProtocol::Auto => Arc::new(checked::Cluster { protocol, ..(*cluster.config).clone() }),
+            UpstreamProtocol::H1 | UpstreamProtocol::H2 => Arc::clone(&cluster.config),
+        };
+        // Where TLS is spoken, the endpoint may still decline.
+        let http2 = if cluster.tls.is_some() { UpstreamProtocol::Auto } else { UpstreamProtocol::H2 };
+        Self { http1: spoken(UpstreamProtocol::H1), http2: spoken(http2), known: RefCell::default() }
+    }
+
+    fn config(&self, http2: bool) -> &Arc<checked::Cluster> {
+        if http2 { &self.http2 } else { &self.http1 }
     }
 }
 
 impl Kin {
     pub(super) fn of(cluster: &Cluster) -> Self {
         match cluster.config.endpoints.to_destination() {
-            Some(_) => Self::Parent(Rc::default()),
+            Some(_) => Self::Parent(Rc::new(Family::of(cluster))),
             None => Self::None,
         }
     }
@@ -112,7 +148,7 @@ impl Kin {
     }
 }
 
-fn forget_one(known: &mut HashMap<SocketAddr, Known, RandomState>) {
+fn forget_one(known: &mut Destinations) {
     let unused_for_longest = |known: &Known| (Rc::strong_count(&known.cluster) > 1, known.used);
     let oldest = known.iter().min_by_key(|(_, known)| unused_for_longest(known)).map(|(to, _)| *to);
     if let Some(forgotten) = oldest.and_then(|to| known.remove(&to)) {
@@ -121,12 +157,12 @@ fn forget_one(known: &mut HashMap<SocketAddr, Known, RandomState>) {
 }
 
 /// `cluster` with one endpoint.
-fn derived(cluster: &Cluster, to: SocketAddr) -> Cluster {
+fn derived(cluster: &Cluster, to: SocketAddr, config: Arc<checked::Cluster>) -> Cluster {
     let endpoint =
         checked::Endpoint { address: Address::Tcp(to), weight: 1, labels: BTreeMap::new(), priority: 0 };
     let resolved = Resolved::at(&endpoint, Target::Tcp(to), endpoint.weight);
-    let (config, metrics) = (Arc::clone(&cluster.config), Arc::clone(&cluster.metrics));
-    Cluster::new(config, Listed::fixed(vec![resolved]), cluster.tls.clone(), metrics, Some(cluster))
+    let (listed, metrics) = (Listed::fixed(vec![resolved]), Arc::clone(&cluster.metrics));
+    Cluster::new(config, listed, cluster.tls.clone(), metrics, Some(cluster))
 }
 
 #[cfg(test)]
@@ -158,36 +194,70 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn captured(to: SocketAddr) -> ConnectionInfo {
+        let mut connection = ConnectionInfo::plain("web".into(), None);
+        (connection.destination, connection.captured) = (Some(to), true);
+        connection
+    }
+
+    fn toward(parent: &LocalCluster, worker: &Worker, to: SocketAddr) -> Rc<LocalCluster> {
+        parent.toward(worker, Some(&captured(to)), Version::Http11).unwrap()
+    }
+
     #[test]
     fn each_destination_is_a_cluster_of_one_endpoint_within_the_same_limits() {
         let worker = Worker::new(0, Clock::start(), 1);
         let parent = local("loopback");
         assert!(parent.is_for_destinations());
         assert!(parent.pick(&worker, &Labels::new(), None, &[]).is_none());
-        let one = parent.toward(&worker, at("10.0.0.1:80")).unwrap();
+        let one = toward(&parent, &worker, at("10.0.0.1:80"));
         let picked = one.pick(&worker, &Labels::new(), None, &[]).unwrap();
         assert_eq!(picked.endpoint.target, Target::Tcp(at("127.0.0.1:80")));
         assert!(one.kept(&picked, Reuse::Any).is_none());
         assert!(Arc::ptr_eq(&one.bounds, &parent.bounds));
         assert!(Arc::ptr_eq(&one.shared.budget, &parent.shared.budget));
-        assert!(!one.is_for_destinations() && one.toward(&worker, at("10.0.0.1:80")).is_none());
+        assert!(!one.is_for_destinations());
         // They differ in what stays the same on loopback.
-        let same = parent.toward(&worker, at("10.0.0.2:80")).unwrap();
+        let same = toward(&parent, &worker, at("10.0.0.2:80"));
         assert!(Rc::ptr_eq(&one, &same));
+    }
+
+    #[test]
+    fn http_goes_on_in_the_version_it_came_in() {
+        let worker = Worker::new(0, Clock::start(), 1);
+        let parent = local("original");
+        let connection = captured(at("10.0.0.1:80"));
+        let protocol =
+            |version| parent.toward(&worker, Some(&connection), version).unwrap().shared.config.protocol;
+        assert_eq!(protocol(Version::Http10), UpstreamProtocol::H1);
+        assert_eq!(protocol(Version::Http11), UpstreamProtocol::H1);
+        assert_eq!(protocol(Version::Http2), UpstreamProtocol::H2);
+    }
+
+    #[test]
+    fn what_other_proxies_say_of_destinations_leads_nowhere() {
+        let worker = Worker::new(0, Clock::start(), 1);
+        let parent = local("original");
+        let mut connection = captured(at("10.0.0.1:80"));
+        connection.captured = false;
+        for connection in [Some(&connection), None] {
+            let led = parent.toward(&worker, connection, Version::Http11);
+            assert_eq!(led.map(|_| ()), Err(Failure::NoEndpoint));
+        }
     }
 
     #[test]
     fn destinations_are_forgotten_when_there_are_too_many_or_nobody_goes_there() {
         let worker = Worker::new(0, Clock::start(), 1);
         let parent = local("original");
-        let held = parent.toward(&worker, at("10.0.0.1:80")).unwrap();
+        let held = toward(&parent, &worker, at("10.0.0.1:80"));
         for n in 0..2 * DESTINATIONS {
             worker.now();
-            parent.toward(&worker, SocketAddr::new([10, 1, 0, 1].into(), 1 + n as u16)).unwrap();
+            toward(&parent, &worker, SocketAddr::new([10, 1, 0, 1].into(), 1 + n as u16));
         }
         let Kin::Parent(family) = &parent.kin else { panic!("{parent:?}") };
         assert_eq!(family.known.borrow().len(), DESTINATIONS);
-        assert!(Rc::ptr_eq(&held, &parent.toward(&worker, at("10.0.0.1:80")).unwrap()));
+        assert!(Rc::ptr_eq(&held, &toward(&parent, &worker, at("10.0.0.1:80"))));
         std::thread::sleep(Duration::from_millis(1));
         parent.kin.tend(&worker, Duration::ZERO);
         assert_eq!(family.known.borrow().len(), 1, "the one that is held stays");

@@ -115,6 +115,7 @@ impl<'s> Account<'s> {
             time_unix_ms: clock::unix_ms(),
             listener: &self.listener.plan.config.name,
             peer: self.connection.peer.map(|peer| peer.ip().to_canonical()),
+            destination: self.connection.goes_on_to(),
             identity: self.connection.identity.as_deref(),
             sni: self.connection.sni.as_deref(),
             protocol: self.protocol,

@@ -11,7 +11,7 @@ use crate::{
     clock::Nanos,
     cluster::{Attempt, H1Connection, LocalCluster, Picked, Purpose, Told as Heard},
     error::{Error, Failure},
-    message::ConnectionInfo,
+    message::{ConnectionInfo, Version},
     proxy_protocol::Told,
     snapshot::{LocalListener, LocalState},
     stream::{Buffer, End, Io, Relayed, Side, relay},
@@ -60,8 +60,7 @@ fn leading(
     if !cluster.is_for_destinations() {
         return Ok(Rc::clone(cluster));
     }
-    let to = connection.goes_on_to().ok_or(Failure::NoEndpoint)?;
-    cluster.toward(&state.worker, to).ok_or(Failure::NoEndpoint)
+    cluster.toward(&state.worker, Some(connection), Version::Http11)
 }
 
 async fn carry(

@@ -12,6 +12,7 @@ use super::{Exchange, Local};
 use crate::{
     clock,
     error::Failure,
+    message::ConnectionInfo,
     telemetry::{
         access_log::{Flags, Record},
         metrics::{CodeClass, LocalReply},
@@ -108,6 +109,7 @@ impl Exchange<'_> {
             listener: &self.listener.plan.config.name,
             sni: None,
             peer: connection.and_then(|c| c.peer).map(|peer| peer.ip().to_canonical()),
+            destination: connection.and_then(ConnectionInfo::goes_on_to),
             identity: connection.and_then(|c| c.identity.as_deref()),
             method: request.head.method.as_str().as_bytes(),
             authority: request.head.authority().as_bytes(),

@@ -65,8 +65,8 @@ impl Exchange<'_> {
         self.sofar.cluster = Some(slot);
         let toward;
         if cluster.is_for_destinations() {
-            let to = self.heads.request.connection.as_ref().and_then(|connection| connection.goes_on_to());
-            toward = to.and_then(|to| cluster.toward(&self.state.worker, to)).ok_or(Failure::NoEndpoint)?;
+            let (connection, version) = (self.heads.request.connection.as_deref(), self.request().version);
+            toward = cluster.toward(&self.state.worker, connection, version)?;
             cluster = &toward;
         }
         let worker = self.state.worker.index;

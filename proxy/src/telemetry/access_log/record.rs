@@ -4,7 +4,10 @@ use super::{
     json::{self, Object},
     time,
 };
-use std::net::IpAddr;
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Facts of one exchange that are logged.
 const FACTS_MAX: usize = 16;
@@ -20,6 +23,8 @@ pub struct Record<'a> {
     pub listener: &'a str,
     /// The caller's address; none on a Unix socket.
     pub peer: Option<IpAddr>,
+    /// Where a captured connection was going.
+    pub destination: Option<SocketAddr>,
     /// The URI in the caller's certificate.
     pub identity: Option<&'a str>,
     /// The name that a connection asked for in TLS; of TCP connections only.
@@ -112,6 +117,10 @@ impl Record<'_> {
         line.string("listener", self.listener.as_bytes());
         if let Some(peer) = self.peer {
             address(peer, line.member("peer"));
+        }
+        if let Some(destination) = self.destination {
+            // Writing to memory does not fail.
+            let _ = write!(line.member("destination"), "\"{destination}\"");
         }
         line.some("identity", self.identity);
         line.some("sni", self.sni);

@@ -35,6 +35,7 @@ fn eventful() -> Record<'static> {
         listener: "web",
         sni: Some("api.example.com"),
         peer: Some([192, 0, 2, 7].into()),
+        destination: Some(([10, 0, 0, 1], 80).into()),
         identity: Some("spiffe://example.org/cart"),
         method: b"GET",
         authority: b"api.example.com",
@@ -62,7 +63,7 @@ fn eventful() -> Record<'static> {
 fn a_line_says_what_happened() {
     let expected = json!({
         "time": "2009-02-13T23:31:30.123Z", "listener": "web", "peer": "192.0.2.7",
-        "identity": "spiffe://example.org/cart", "sni": "api.example.com", "method": "GET", "authority": "api.example.com",
+        "destination": "10.0.0.1:80", "identity": "spiffe://example.org/cart", "sni": "api.example.com", "method": "GET", "authority": "api.example.com",
         "path": "/users/7", "protocol": "HTTP/2", "status": 403, "reason": "filter", "filter": "jwt",
         "route": "users", "cluster": "users", "endpoint": "10.0.0.1:8080", "attempts": 2, "bytes_in": 1,
         "bytes_out": 2, "duration_us": 3, "upstream_us": 4, "request_id": "id",
@@ -92,7 +93,18 @@ fn every_key_of_a_line_is_documented_and_no_other() {
 #[test]
 fn what_is_absent_is_left_out() {
     let line = line(&Record::default());
-    for absent in ["peer", "identity", "sni", "reason", "route", "cluster", "upstream_us", "facts", "flags"] {
+    for absent in [
+        "peer",
+        "destination",
+        "identity",
+        "sni",
+        "reason",
+        "route",
+        "cluster",
+        "upstream_us",
+        "facts",
+        "flags",
+    ] {
         assert!(line.get(absent).is_none(), "{absent} is there");
     }
 }

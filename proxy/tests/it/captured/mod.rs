@@ -5,6 +5,7 @@ mod circle;
 mod node;
 mod pair;
 mod unsecured;
+mod versions;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -29,7 +30,12 @@ struct Cable {
 }
 
 fn cable() -> Result<Option<Cable>> {
-    if !is_there("nft") {
+    cable_for("nft")
+}
+
+/// To be used with this tool.
+fn cable_for(tool: &str) -> Result<Option<Cable>> {
+    if !is_there(tool) {
         return Ok(None);
     }
     let (Some(near), Some(far)) = (namespace(), namespace()) else { return Ok(None) };
@@ -39,7 +45,11 @@ fn cable() -> Result<Option<Cable>> {
 
 /// `weir capture install` within a network.
 fn capture(namespace: &Namespace, rules: &[&str]) -> Result<()> {
-    let install = [&["capture", "install", "--tool", "nft"], rules].concat();
+    capture_with("nft", namespace, rules)
+}
+
+fn capture_with(tool: &str, namespace: &Namespace, rules: &[&str]) -> Result<()> {
+    let install = [&["capture", "install", "--tool", tool], rules].concat();
     said(namespace, WEIR, &install).map(drop)
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use weir_testkit::{Launch, RawOrigin, Stream, Wire};
 
-use super::{Sidecar, ask, cable, capture, service};
+use super::{Sidecar, ask, cable_for, capture_with, service};
 use crate::stage::WEIR;
 
 const CONFIG: &str = r#"
@@ -32,7 +32,16 @@ endpoints = [{ address = "127.0.0.1:7001" }]
 
 #[tokio::test]
 async fn connections_of_both_families_go_on_to_where_they_were_going() -> Result<()> {
-    let Some(cable) = cable()? else { return Ok(()) };
+    go_on("nft").await
+}
+
+#[tokio::test]
+async fn rules_of_iptables_tell_where_connections_were_going_just_as_well() -> Result<()> {
+    go_on("iptables").await
+}
+
+async fn go_on(tool: &str) -> Result<()> {
+    let Some(cable) = cable_for(tool)? else { return Ok(()) };
     // No time is lost on finding out whether somebody else has the address.
     cable.near.ip(&["-6", "address", "add", "fd77::1/64", "dev", "to-other", "nodad"])?;
     cable.far.ip(&["-6", "address", "add", "fd77::2/64", "dev", "to-one", "nodad"])?;
@@ -49,8 +58,8 @@ async fn connections_of_both_families_go_on_to_where_they_were_going() -> Result
         services.push((http, raw));
     }
     let fixed = service(&cable.near, "fixed", "127.0.0.1:7001").await?;
-    capture(&cable.near, &["--outbound", "15001", "--user", "1337"])?;
-    capture(&cable.far, &["--inbound", "15006", "--user", "1337"])?;
+    capture_with(tool, &cable.near, &["--outbound", "15001", "--user", "1337"])?;
+    capture_with(tool, &cable.far, &["--inbound", "15006", "--user", "1337"])?;
     let near = Sidecar::start(&cable.near, Launch::new(WEIR, CONFIG)).await?;
     let far = Sidecar::start(&cable.far, Launch::new(WEIR, CONFIG)).await?;
 

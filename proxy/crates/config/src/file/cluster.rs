@@ -29,7 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) endpoints: Option<List<Endpoint>>,
     pub(crate) discovery: Option<Discovery>,
     /// The cluster has no endpoints of its own: each captured connection goes on to where it was going. Limits, the
-    /// budget of retries and metrics are for all destinations together. Only for connections that come in at a listener
+    /// budget of retries and metrics are for all destinations together. HTTP goes on in the version that it came in, unless
+    /// `protocol` names one. Only for connections that come in at a listener
     /// with `captured`.
     #[schemars(example = &"original")]
     pub(crate) destination: Option<ToDestination>,
