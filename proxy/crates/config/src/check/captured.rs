@@ -85,6 +85,17 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// What the proxy asks of its own was not going anywhere.
+    pub(super) fn has_endpoints(&mut self, cluster: &str, at: &Place<'_>) {
+        if self.to_destination(cluster).is_some() {
+            self.findings.value(
+                at,
+                format!("`{cluster}` has no endpoints of its own: only captured connections can go there"),
+                "choose a cluster with endpoints",
+            );
+        }
+    }
+
     /// What listens on loopback alone relies on not being reached by others, Weir's own admin API for one.
     fn only_by_port(&mut self, cluster: &str, at: &Place<'_>) {
         if self.to_destination(cluster) == Some(ToDestination::Loopback.name()) {

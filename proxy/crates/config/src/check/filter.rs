@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::Checker;
 use crate::{
-    checked::{DataSource, Filter, FilterLimits, Grants, WasmSource},
+    checked::{ClusterId, DataSource, Filter, FilterLimits, Grants, WasmSource},
     document::Place,
-    file::{self, FilePath, Named, Wasm},
+    file::{self, FilePath, List, Named, Wasm},
 };
 
 impl Checker<'_, '_> {
@@ -31,7 +31,7 @@ impl Checker<'_, '_> {
         let to_route = file.grants.clusters.as_ref();
         let grants = Grants {
             clusters: to_route.map(|names| self.cluster_ids(names, &grants_at.key("clusters"))),
-            ask: self.cluster_ids(&file.grants.ask, &grants_at.key("ask")),
+            ask: self.asked(&file.grants.ask, &grants_at.key("ask")),
         };
         Some(Filter {
             name: name.into(),
@@ -87,6 +87,11 @@ impl Checker<'_, '_> {
         }
     }
 
+    fn asked(&mut self, names: &List<file::Name>, at: &Place<'_>) -> Vec<ClusterId> {
+        names.items().for_each(|(i, name)| self.has_endpoints(&name.0, &at.item(i)));
+        self.cluster_ids(names, at)
+    }
+
     fn address(
         &mut self,
         file: &file::Data,
@@ -100,6 +105,7 @@ impl Checker<'_, '_> {
         }
         let name = file.cluster.as_ref()?;
         let cluster = self.cluster_id(name, &cluster_at);
+        self.has_endpoints(&name.0, &cluster_at);
         let url = file.url.as_ref()?;
         let plain = clusters.iter().any(|(known, cluster)| known == name.0 && cluster.tls.is_none());
         if url.secure && plain && !self.document.has(&Place::Root.key("clusters").key(&name.0).key("tls")) {
