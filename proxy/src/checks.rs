@@ -4,8 +4,9 @@
 //! worker for each endpoint: an endpoint is not asked more often because there are more of them.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,73 +18,95 @@ use weir_balance::{Random, Wyrand};
 use weir_config::checked::Health;
 
 use crate::{
-    cluster::{Cluster, Endpoint},
+    cluster::{Cluster, Endpoint, Target},
     listener::worker::{Checkup, Command},
     snapshot::Shared,
     telemetry::metrics::{Checked, SHARED},
 };
 
-/// One endpoint that is asked.
-struct Asked {
+/// Whom to check: a cluster's name, where the endpoint is, and which one of those that are listed twice.
+type Place = (Arc<str>, Target, u32);
+
+/// An endpoint as the cluster in force has it.
+#[derive(Clone)]
+struct Subject {
     cluster: Arc<Cluster>,
     endpoint: Arc<Endpoint>,
+}
+
+/// One endpoint that is asked, until this is dropped.
+struct Asked {
+    subject: Arc<Mutex<Subject>>,
     task: JoinHandle<()>,
 }
 
-/// Checks the endpoints of all clusters that say so, for as long as the process runs.
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.task.abort();
+        let Subject { cluster, endpoint } = &*locked(&self.subject);
+        tracing::debug!(cluster = &**cluster.name(), endpoint = &*endpoint.name, "no longer checked");
+    }
+}
+
+/// Checks the endpoints of all clusters that say so, for as long as the process runs. An endpoint that stays is
+/// asked at its own pace, and is what its last checks made of it, whatever else changes.
 pub async fn keep_checking(shared: Arc<Shared>, workers: Vec<mpsc::UnboundedSender<Command>>) {
     let mut swapped = shared.swapped.subscribe();
-    let mut asked: Vec<Asked> = Vec::new();
+    let mut asked: HashMap<Place, Asked> = HashMap::new();
     loop {
         let snapshot = shared.snapshot();
-        let clusters = || snapshot.clusters.iter().flatten();
-        asked.retain(|one| {
-            let stays = clusters().any(|cluster| Arc::ptr_eq(cluster, &one.cluster));
-            if !stays {
-                one.task.abort();
-            }
-            stays
-        });
-        for cluster in clusters() {
+        let mut before = std::mem::take(&mut asked);
+        for cluster in snapshot.clusters.iter().flatten() {
             let Some(health) = &cluster.config.health else { continue };
-            if asked.iter().any(|one| Arc::ptr_eq(&one.cluster, cluster)) {
-                continue;
-            }
             for endpoint in &cluster.endpoints {
-                let place = RandomState::new().hash_one(&endpoint.name);
-                let Some(worker) = workers.get(place as usize % workers.len().max(1)) else { continue };
-                let examiner = Examiner {
-                    cluster: Arc::clone(cluster),
-                    endpoint: Arc::clone(endpoint),
-                    health: health.clone(),
-                    worker: worker.clone(),
-                    random: Wyrand::new(place),
+                let subject = Subject { cluster: Arc::clone(cluster), endpoint: Arc::clone(endpoint) };
+                let mut place = (Arc::clone(cluster.name()), endpoint.target.clone(), 0);
+                while asked.contains_key(&place) {
+                    place.2 += 1;
+                }
+                let known = before.remove(&place).filter(|known| known.is_asked_by(health));
+                let one = match known {
+                    Some(known) => {
+                        *locked(&known.subject) = subject;
+                        Some(known)
+                    }
+                    None => begin(subject, health, &workers),
                 };
-                let (cluster, endpoint) = (Arc::clone(cluster), Arc::clone(endpoint));
-                asked.push(Asked { cluster, endpoint, task: tokio::spawn(examiner.run()) });
+                if let Some(one) = one {
+                    asked.insert(place, one);
+                }
             }
         }
-        drop(snapshot);
+        drop((before, snapshot));
         if swapped.changed().await.is_err() {
             return;
         }
     }
 }
 
-impl Drop for Asked {
-    fn drop(&mut self) {
-        tracing::debug!(
-            cluster = &**self.cluster.name(),
-            endpoint = &*self.endpoint.name,
-            "no longer checked"
-        );
+fn begin(subject: Subject, health: &Health, workers: &[mpsc::UnboundedSender<Command>]) -> Option<Asked> {
+    let place = RandomState::new().hash_one(&subject.endpoint.name);
+    let worker = workers.get(place as usize % workers.len().max(1))?.clone();
+    let subject = Arc::new(Mutex::new(subject));
+    let random = Wyrand::new(place);
+    let examiner = Examiner { subject: Arc::clone(&subject), health: health.clone(), worker, random };
+    Some(Asked { subject, task: tokio::spawn(examiner.run()) })
+}
+
+impl Asked {
+    /// Whether these are the checks that go on.
+    fn is_asked_by(&self, health: &Health) -> bool {
+        locked(&self.subject).cluster.config.health.as_ref() == Some(health)
     }
+}
+
+fn locked(subject: &Mutex<Subject>) -> MutexGuard<'_, Subject> {
+    subject.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who asks one endpoint.
 struct Examiner {
-    cluster: Arc<Cluster>,
-    endpoint: Arc<Endpoint>,
+    subject: Arc<Mutex<Subject>>,
     health: Health,
     worker: mpsc::UnboundedSender<Command>,
     random: Wyrand,
@@ -94,7 +117,7 @@ impl Examiner {
         let mut tally = Tally::default();
         loop {
             let (reply, found) = oneshot::channel();
-            let (cluster, endpoint) = (Arc::clone(&self.cluster), Arc::clone(&self.endpoint));
+            let Subject { cluster, endpoint } = locked(&self.subject).clone();
             let checkup = Checkup { cluster, endpoint, reply };
             if self.worker.send(Command::Check(checkup)).is_err() {
                 return;
@@ -107,14 +130,15 @@ impl Examiner {
     }
 
     fn note(&self, tally: &mut Tally, found: Result<(), String>) {
+        let Subject { cluster, endpoint } = locked(&self.subject).clone();
         let result = if found.is_ok() { Checked::Passed } else { Checked::Failed };
-        self.cluster.metrics.checks.one(SHARED, result);
+        cluster.metrics.checks.one(SHARED, result);
         let healthy = tally.settled(found.is_ok(), &self.health);
         let why = found.err().unwrap_or_default();
         if let Some(healthy) = healthy
-            && self.cluster.find(&self.endpoint, healthy, &why)
+            && cluster.find(&endpoint, healthy, &why)
         {
-            let (cluster, endpoint) = (&**self.cluster.name(), &*self.endpoint.name);
+            let (cluster, endpoint) = (&**cluster.name(), &*endpoint.name);
             match healthy {
                 true => tracing::info!(cluster, endpoint, "an endpoint is healthy"),
                 false => tracing::warn!(cluster, endpoint, why, "an endpoint is unhealthy"),

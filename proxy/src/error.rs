@@ -33,6 +33,8 @@ pub enum Failure {
     NoRoute,
     /// The proxy goes down.
     Draining,
+    /// The process takes more memory than config allows.
+    Overload,
     /// No endpoint of the cluster carries the labels that were asked for.
     NoEndpoint,
     /// The cluster's limit of exchanges is reached.
@@ -88,7 +90,7 @@ pub struct Consequence {
 
 impl Failure {
     /// All of them, for metrics and documents.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::TargetTooLong,
@@ -101,6 +103,7 @@ impl Failure {
         Self::NotImplemented,
         Self::NoRoute,
         Self::Draining,
+        Self::Overload,
         Self::NoEndpoint,
         Self::RequestLimit,
         Self::PendingLimit,
@@ -137,6 +140,7 @@ impl Failure {
             Self::NotImplemented => (501, "http_request_denied", "not_implemented", false),
             Self::NoRoute => (404, "destination_not_found", "no_route", false),
             Self::Draining => (503, "proxy_internal_response", "draining", false),
+            Self::Overload => (503, "proxy_internal_response", "overload", false),
             Self::NoEndpoint => (503, "destination_unavailable", "no_endpoint", false),
             Self::RequestLimit => (503, "connection_limit_reached", "request_limit", false),
             Self::PendingLimit => (503, "connection_limit_reached", "pending_limit", false),
@@ -172,6 +176,7 @@ impl Failure {
         matches!(
             self,
             Self::BadRequest
+                | Self::Overload
                 | Self::HeadTooLarge
                 | Self::UnknownCoding
                 | Self::BodyTimeout

@@ -17,6 +17,7 @@ pub mod http;
 pub mod identity;
 pub mod listener;
 pub mod message;
+pub mod overload;
 pub mod proxy_protocol;
 pub mod reload;
 pub mod resident;

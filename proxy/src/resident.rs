@@ -1,6 +1,6 @@
-//! Gives the memory back that holds parts of the program which ran once: the start, and each reload, pass through
-//! more code than all exchanges after them, and the system keeps what was read mapped for as long as nobody else
-//! wants the memory.
+//! Memory in RAM: how much there is, and giving back what nobody needs. That is what the allocator keeps for later,
+//! and parts of the program which ran once: the start, and each reload, pass through more code than all exchanges
+//! after them, and the system keeps what was read mapped for as long as nobody else wants the memory.
 //!
 //! Apart, because `unsafe` is written here.
 #![allow(unsafe_code, reason = "the system has no safe way to say this; the proof stands at the call")]
@@ -8,6 +8,21 @@
 use std::{fs, io, path::Path};
 
 use rustix::mm::{Advice, madvise};
+
+/// Bytes of the process in RAM, and of its address space. None: the system does not tell.
+pub fn memory() -> Option<(u64, u64)> {
+    let statm = fs::read_to_string("/proc/self/statm").ok()?;
+    let mut pages = statm.split_ascii_whitespace().map(str::parse::<u64>);
+    let (mapped, resident) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    let page = rustix::param::page_size() as u64;
+    Some((resident * page, mapped * page))
+}
+
+/// Has the allocator give back to the system what this thread freed. Takes milliseconds if that is much.
+pub fn collect() {
+    // SAFETY: may be called by any thread at any time; only what is free is given back.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
 
 /// Unmaps the pages of the program and of its libraries, which are mapped again from the file as they are used.
 /// Answers how many bytes were resident.

@@ -128,6 +128,7 @@ pub(crate) struct RouteConfig {
     pub(crate) reply: Option<ReplyConfig>,
     pub(crate) timeout: Option<Span>,
     pub(crate) retries: Option<u8>,
+    pub(crate) retry_policy: Option<String>,
     #[serde(default)]
     pub(crate) rewrite: RewriteConfig,
     pub(crate) mirror: Option<String>,

@@ -149,6 +149,9 @@ fn forward(
     if let Some(retries) = config.retries {
         passage = passage.retries(retries);
     }
+    if let Some(policy) = &config.retry_policy {
+        passage = passage.fact("retry.policy", Rc::from(policy.as_str()));
+    }
     if let Some(mirror) = &config.mirror {
         passage = passage.mirror(shown.ask_cluster(setup, mirror));
     }
@@ -170,6 +173,7 @@ fn refuse_forwarding(config: &RouteConfig) -> Result<(), String> {
     let said = [
         ("timeout", config.timeout.is_some()),
         ("retries", config.retries.is_some()),
+        ("retry_policy", config.retry_policy.is_some()),
         ("mirror", config.mirror.is_some()),
         ("subset", !config.subset.is_empty()),
         ("hash", config.hash.is_some()),

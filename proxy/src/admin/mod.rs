@@ -107,6 +107,7 @@ enum Call {
     Clusters,
     Filters,
     Identities,
+    Overload,
     Metrics,
     Reload,
     Drain,
@@ -123,6 +124,7 @@ impl Call {
             "/clusters" => Self::Clusters,
             "/filters" => Self::Filters,
             "/identities" => Self::Identities,
+            "/overload" => Self::Overload,
             "/metrics" => Self::Metrics,
             "/reload" => Self::Reload,
             "/drain" => Self::Drain,
@@ -186,6 +188,7 @@ async fn carry_out(app: Arc<App>, call: Call) -> Reply {
         Call::Clusters => json_reply(StatusCode::OK, &views::clusters(&app)),
         Call::Filters => json_reply(StatusCode::OK, &views::filters(&app)),
         Call::Identities => json_reply(StatusCode::OK, &views::identities(&app)),
+        Call::Overload => json_reply(StatusCode::OK, &views::overload(&app)),
         Call::Metrics => text(metrics::CONTENT_TYPE, views::metrics(&app)),
         Call::Reload => reply_of(aside(move || app.reload()).await),
         Call::Swap(name) => match aside(move || app.swap_filter(&name).ok_or(())).await {

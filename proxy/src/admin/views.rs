@@ -12,6 +12,7 @@ use crate::{
     clock::Nanos,
     cluster::{Cluster, Endpoint, label},
     identity::{Identity, svid::unix_now},
+    resident,
     snapshot::snapshots_alive,
     telemetry::metrics::{Custom, FilterFault, Hook, Label, Remembered, SHARED},
 };
@@ -45,8 +46,11 @@ pub(super) fn clusters(app: &App) -> Value {
                 json!({
                     "address": &*endpoint.name,
                     "weight": endpoint.weight,
+                    "priority": endpoint.priority,
+                    "zone": endpoint.zone(),
                     "labels": endpoint.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect::<serde_json::Map<_, _>>(),
                     "health": health(endpoint, now),
+                    "slow_start": cluster.part_of(endpoint, now),
                     "in_flight": endpoint.load.in_flight(),
                     "ewma_ms": endpoint.load.ewma(now).as_secs_f64() * 1e3,
                     "score": endpoint.load.score(now) / 1e6,
@@ -57,6 +61,7 @@ pub(super) fn clusters(app: &App) -> Value {
             .collect();
         json!({
             "name": &**cluster.name(),
+            "own_zone": cluster.config.own_zone.as_deref(),
             "requests": cluster.bounds.requests.current(),
             "pending": cluster.bounds.pending.current(),
             "connections": cluster.bounds.connections.current(),
@@ -145,6 +150,17 @@ pub(super) fn identities(app: &App) -> Value {
         })
     };
     snapshot.config.identities.iter().zip(&snapshot.identities).map(one).collect()
+}
+
+pub(super) fn overload(app: &App) -> Value {
+    let overload = &app.shared.overload;
+    json!({
+        "overloaded": overload.is_on(),
+        "resident_bytes": resident::memory().map(|(resident, _)| resident),
+        "mark_bytes": Some(overload.mark()).filter(|mark| *mark > 0),
+        "since_unix_ms": overload.since_unix_ms(),
+        "times": app.shared.metrics.process.overloads.sum(),
+    })
 }
 
 /// Numbers by the values of their label; those that are not 0.

@@ -33,6 +33,7 @@ use crate::{
         sockets::Inherited,
         worker::{Command, Seed},
     },
+    overload,
     reload::{Seen, files},
     restart::Offer,
     snapshot::{BuildError, Builder, Built, Shared},
@@ -225,6 +226,11 @@ impl App {
     /// Checks the health of endpoints, for as long as the process runs.
     pub fn keep_checking(&self) -> impl Future<Output = ()> + Send + use<> {
         checks::keep_checking(Arc::clone(&self.shared), self.workers.clone())
+    }
+
+    /// Looks after the memory of the process, for as long as it runs.
+    pub fn keep_memory_below_its_mark(&self) -> impl Future<Output = ()> + Send + use<> {
+        overload::watch(Arc::clone(&self.shared), self.workers.clone())
     }
 
     /// Listens to the agents that identities come from, for as long as the process runs.

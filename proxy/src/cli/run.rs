@@ -96,6 +96,7 @@ async fn control(
     let admin = admin.map(|admin| admin.serve(app)).transpose().context("admin")?;
     tokio::spawn(app.keep_data_fresh());
     tokio::spawn(app.keep_checking());
+    tokio::spawn(app.keep_memory_below_its_mark());
     tokio::spawn(app.keep_identities_fresh());
     let mut watch = Watch::new(app.path().to_owned());
     watch.cover(app.seen());

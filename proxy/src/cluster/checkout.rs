@@ -134,6 +134,12 @@ impl LocalCluster {
         }
     }
 
+    /// Closes connections that are not in use now.
+    pub fn close_unused(&self, worker: &Worker) {
+        self.pools().iter().for_each(|pool| pool.tend(worker, Duration::ZERO));
+        self.kin.tend(worker, Duration::ZERO);
+    }
+
     fn is_full(&self) -> bool {
         self.bounds.connections.current() >= self.bounds.connections.most()
     }

@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use weir_balance::{Load, Standing};
-use weir_config::checked::Address;
+use weir_config::checked::{self, Address};
 
 use crate::discovery::{Resolved, Target};
 
@@ -66,6 +66,21 @@ impl Endpoint {
         }
     }
 
+    /// What takes the place of `before`, which is the same endpoint told of in another way (weight, labels): what is
+    /// known of it goes on. What is under way ends at the one before.
+    pub fn in_place_of(before: &Self, from: Resolved, default_rtt: Duration, decay: Duration) -> Self {
+        let count = |number: &AtomicU64| AtomicU64::new(number.load(Relaxed));
+        let finding = before.finding.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut endpoint = Self::new(from, default_rtt, decay);
+        if before.load.estimates_as(&endpoint.load) {
+            endpoint.load = before.load.continued();
+        }
+        endpoint.standing = before.standing.continued();
+        endpoint.finding = Mutex::new(finding);
+        (endpoint.answered, endpoint.failed) = (count(&before.answered), count(&before.failed));
+        endpoint
+    }
+
     /// Whether this is what config says and names resolve to.
     pub fn is(&self, resolved: &Resolved) -> bool {
         let Resolved { name, address, target, weight, labels, priority, ready: _ } = resolved;
@@ -80,6 +95,11 @@ impl Endpoint {
     /// Whether it carries all of `labels`.
     pub fn matches<'a>(&self, mut labels: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
         labels.all(|(name, value)| self.labels.get(name).is_some_and(|own| **own == *value))
+    }
+
+    /// Where it is, as far as that is told.
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get(checked::ZONE).map(|zone| &**zone)
     }
 
     /// Counts an attempt's end.

@@ -2,7 +2,7 @@
 //! into log lines, metrics, and the one number that picks look at.
 
 use std::{
-    sync::{PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -28,14 +28,40 @@ pub enum Told {
 }
 
 impl Cluster {
-    /// Whether all endpoints are used. One relaxed load, for each pick.
+    /// Whether all endpoints are used, for their whole weight. One relaxed load, for each pick.
     pub fn all_in(&self) -> bool {
-        self.out.load(Relaxed) == 0
+        self.care.load(Relaxed) == 0
     }
 
-    /// Whether so few are used that it is better to use all.
-    pub fn panics(&self, used: usize, all: usize) -> bool {
-        (used as u64) * 100 < (all as u64) * u64::from(self.config.panic_percent)
+    /// How many endpoints are used.
+    pub(super) fn in_use(&self) -> usize {
+        self.endpoints.len().saturating_sub(self.care.load(Relaxed) as usize / 2)
+    }
+
+    /// Whether so few are used that it is better to use all. That is counted.
+    pub(super) fn panics(&self, worker: &Worker, used: usize, all: usize) -> bool {
+        let panics = (used as u64) * 100 < (all as u64) * u64::from(self.config.panic_percent);
+        if panics {
+            self.metrics.panics.one(worker.index);
+        }
+        panics
+    }
+
+    /// One of these endpoints, none of those `tried`, whose time is over and to whom nobody else is on the way.
+    pub(super) fn to_probe(
+        &self,
+        endpoints: &[Arc<Endpoint>],
+        tried: &[usize],
+        worker: &Worker,
+    ) -> Option<usize> {
+        let now = worker.recent();
+        if !self.ejector.may_probe(now) {
+            return None;
+        }
+        let due = |at: &usize| !tried.contains(at) && self.ejector.take_probe(&endpoints[*at].standing, now);
+        let found = (0..endpoints.len()).find(due);
+        self.recount();
+        found
     }
 
     /// An attempt at an endpoint has ended; `probe` as its pick said.
@@ -61,7 +87,7 @@ impl Cluster {
     }
 
     /// Work that comes around every second: rates are compared, and numbers put right that another configuration's
-    /// exchanges may have changed.
+    /// exchanges may have changed. Who was eased in for long enough is as the others.
     pub fn tend_health(&self, worker: &Worker) {
         if self.config.ejection.success_rate.is_some() {
             let standings: Vec<&Standing> =
@@ -69,6 +95,10 @@ impl Cluster {
             for (position, change) in self.ejector.compare(&standings, worker.now(), &mut Dice(worker)) {
                 self.changed(worker, &self.endpoints[position], change);
             }
+        }
+        if let Some(slow_start) = &self.slow_start {
+            let now = worker.now();
+            self.endpoints.iter().for_each(|endpoint| _ = slow_start.look(&endpoint.standing, now));
         }
         self.recount();
     }
@@ -84,14 +114,19 @@ impl Cluster {
     }
 
     /// Takes endpoints for what config says before anything is known of them: those that are new, and all if they
-    /// are not checked any more.
-    pub(super) fn presume(&self, known: impl Fn(&Endpoint) -> bool) {
-        for endpoint in &self.endpoints {
+    /// are not checked any more. Who comes alone need not be eased in: there is nobody who could take more meanwhile.
+    pub(super) fn presume(&self, is_new: impl Fn(usize) -> bool) {
+        let some_stay = (0..self.endpoints.len()).any(|position| !is_new(position));
+        for (position, endpoint) in self.endpoints.iter().enumerate() {
+            let is_new = is_new(position);
+            if is_new && some_stay {
+                endpoint.standing.enter();
+            }
             match &self.config.health {
                 None => {
                     endpoint.standing.find(true);
                 }
-                Some(health) if health.initial == Initial::Unhealthy && !known(endpoint) => {
+                Some(health) if health.initial == Initial::Unhealthy && is_new => {
                     endpoint.standing.find(false);
                 }
                 Some(_) => {}
@@ -104,8 +139,15 @@ impl Cluster {
     pub fn recount(&self) {
         self.ejector.recount(self.endpoints.iter().map(|endpoint| &endpoint.standing));
         let out = self.endpoints.iter().filter(|endpoint| endpoint.standing.is_out()).count();
-        self.out.store(u32::try_from(out).unwrap_or(u32::MAX), Relaxed);
+        let warms = self.slow_start.is_some() && self.endpoints.iter().any(|e| e.standing.is_new());
+        self.care.store((out as u32).saturating_mul(2) | u32::from(warms), Relaxed);
         self.metrics.endpoints_out.set(SHARED, out as u64);
+    }
+
+    /// The part of its weight that an endpoint takes at this time, while it is eased in.
+    pub fn part_of(&self, endpoint: &Endpoint, now: Nanos) -> Option<f64> {
+        let part = self.slow_start.as_ref()?.part(&endpoint.standing, now);
+        (part < 1.0).then_some(part)
     }
 
     #[cold]

@@ -11,14 +11,11 @@ use compact_str::CompactString;
 use smallvec::SmallVec;
 use weir_balance::{Ask, Random};
 
-use super::{
-    Bounds, Cluster, Endpoint,
-    choice::Choice,
-    pool::EndpointPool,
-    subset::{Level, Subset},
-    toward::Kin,
+use super::{Bounds, Cluster, Endpoint, choice::Choice, pool::EndpointPool, subset::Subset, toward::Kin};
+use crate::{
+    telemetry::metrics::Zone,
+    worker::{Dice, Worker},
 };
-use crate::worker::{Dice, Worker};
 
 /// Labels that an endpoint must carry, sorted by name.
 pub type Labels = SmallVec<[(CompactString, CompactString); 2]>;
@@ -96,19 +93,20 @@ impl LocalCluster {
         }
         let now = worker.recent();
         let mut dice = Dice(worker);
-        let index = if labels.is_empty() && !cluster.has_priorities {
+        let index = if labels.is_empty() && !cluster.in_parts {
             cluster.picker.pick(&cluster.endpoints, now, &mut dice, &Ask { hash, avoid: tried })?
         } else {
             let subset = self.subset(labels);
-            let level = subset.first(tried)?;
-            let tried: SmallVec<[usize; 4]> = level.positions_of(tried).collect();
-            let ask = Ask { hash, avoid: &tried };
-            level.members[level.picker.pick(&level.endpoints, now, &mut dice, &ask)?]
+            let (part, zone) = subset.first(tried)?.part(tried, &mut dice);
+            let ask = Ask { hash, avoid: &part.positions_of(tried) };
+            let index = part.members[part.picker.pick(&part.endpoints, now, &mut dice, &ask)?];
+            self.count_zone(worker, zone);
+            index
         };
         Some(Picked { index, endpoint: &cluster.endpoints[index], probe: false })
     }
 
-    /// As [`pick`](Self::pick), where some endpoints are out.
+    /// As [`pick`](Self::pick), where some endpoints are out, or are eased in.
     #[cold]
     fn pick_with_care(
         &self,
@@ -119,21 +117,42 @@ impl LocalCluster {
     ) -> Option<Picked<'_>> {
         let cluster = &*self.shared;
         let picked = |index: usize, probe| Picked { index, endpoint: &cluster.endpoints[index], probe };
-        if labels.is_empty() && !cluster.has_priorities {
-            let whole = Choice { cluster, picker: &cluster.picker, endpoints: &cluster.endpoints, tried };
-            return whole.pick(worker, hash).map(|(index, probe)| picked(index, probe));
+        if labels.is_empty() && !cluster.in_parts {
+            let endpoints = &cluster.endpoints;
+            if let Some(index) = cluster.to_probe(endpoints, tried, worker) {
+                return Some(picked(index, true));
+            }
+            let panics = cluster.panics(worker, cluster.in_use(), endpoints.len());
+            let whole = Choice { cluster, picker: &cluster.picker, endpoints, tried, panics };
+            return whole.pick(worker, hash).map(|index| picked(index, false));
         }
         let subset = self.subset(labels);
-        let choose = |level: &Level, probe: bool| {
-            let tried: SmallVec<[usize; 4]> = level.positions_of(tried).collect();
-            let part = Choice { cluster, picker: &level.picker, endpoints: &level.endpoints, tried: &tried };
-            let found =
-                if probe { part.to_probe(worker).map(|at| (at, true)) } else { part.pick(worker, hash) };
-            found.map(|(at, probe)| picked(level.members[at], probe))
-        };
         // No traffic goes to a priority that is out: nobody else would find out that it is well.
-        let probe = subset.levels.iter().find_map(|level| choose(level, true));
-        probe.or_else(|| choose(subset.at(Dice(worker).below(100))?, false))
+        let probe = subset.levels.iter().find_map(|level| {
+            let whole = &level.whole;
+            let at = cluster.to_probe(&whole.endpoints, &whole.positions_of(tried), worker)?;
+            Some(picked(whole.members[at], true))
+        });
+        if probe.is_some() {
+            return probe;
+        }
+        let level = subset.at(Dice(worker).below(100))?;
+        let panics = cluster.panics(worker, level.whole.in_use(), level.whole.endpoints.len());
+        let (part, zone) = match panics {
+            true => (&level.whole, None),
+            false => level.part_in_use(tried, &mut Dice(worker)),
+        };
+        let tried = &part.positions_of(tried);
+        let choice = Choice { cluster, picker: &part.picker, endpoints: &part.endpoints, tried, panics };
+        let at = choice.pick(worker, hash)?;
+        self.count_zone(worker, zone);
+        Some(picked(part.members[at], false))
+    }
+
+    fn count_zone(&self, worker: &Worker, zone: Option<Zone>) {
+        if let Some(zone) = zone {
+            self.shared.metrics.zone_picks.one(worker.index, zone);
+        }
     }
 
     /// The connections to the endpoint at `index`.

@@ -1,12 +1,12 @@
 //! [`Cluster`]: what all workers share of a group of endpoints.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
 
-use weir_balance::{Algorithm, Budget, Ejector, Picker};
+use weir_balance::{Algorithm, Budget, Ejector, Picker, SlowStart};
 use weir_config::checked;
 
 use super::{Bounds, Endpoint, health::ejector};
@@ -29,12 +29,14 @@ pub struct Cluster {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Where they are told, and which version of that they are.
     pub followed: Option<(Arc<Following>, u64)>,
-    /// Chooses among all endpoints, unless they have several priorities.
+    /// Chooses among all endpoints, unless they are in parts.
     pub picker: Picker,
-    /// Not all endpoints have the same priority.
-    pub(super) has_priorities: bool,
-    /// How many endpoints are not used.
-    pub(super) out: AtomicU32,
+    /// Endpoints have several priorities, or some are in the proxy's own zone and some are not.
+    pub(super) in_parts: bool,
+    /// Twice the number of endpoints that are not used, and one if some are not used for their whole weight yet.
+    pub(super) care: AtomicU32,
+    /// How those are eased in that come into use.
+    pub(super) slow_start: Option<SlowStart>,
     /// Takes out those whose answers are bad.
     pub(super) ejector: Ejector,
     /// How connections are secured.
@@ -73,21 +75,29 @@ impl Cluster {
             |before| Arc::clone(&before.budget),
         );
         let (default_rtt, decay) = latency(&config.balancer);
-        let before = before.filter(|before| latency(&before.config.balancer) == (default_rtt, decay));
+        let same_latency = before.is_none_or(|b| latency(&b.config.balancer) == (default_rtt, decay));
         let mut known: HashMap<&Target, &Arc<Endpoint>> =
             before.iter().flat_map(|before| &before.endpoints).map(|e| (&e.target, e)).collect();
-        // Taken out, since config may list an address twice.
-        let one = |resolved: Resolved| match known.remove(&resolved.target) {
-            Some(endpoint) if endpoint.is(&resolved) => Arc::clone(endpoint),
-            _ => Arc::new(Endpoint::new(resolved, default_rtt, decay)),
+        let mut newcomers = HashSet::new();
+        let one = |(position, resolved): (usize, Resolved)| {
+            // Taken out, since config may list an address twice.
+            match known.remove(&resolved.target) {
+                Some(endpoint) if same_latency && endpoint.is(&resolved) => Arc::clone(endpoint),
+                Some(before) => Arc::new(Endpoint::in_place_of(before, resolved, default_rtt, decay)),
+                None => {
+                    newcomers.insert(position);
+                    Arc::new(Endpoint::new(resolved, default_rtt, decay))
+                }
+            }
         };
-        let endpoints: Vec<_> = listed.endpoints.into_iter().map(one).collect();
+        let endpoints: Vec<_> = listed.endpoints.into_iter().enumerate().map(one).collect();
         let cluster = Self {
             picker: Picker::new(algorithm(&config.balancer), &endpoints),
-            has_priorities: endpoints.windows(2).any(|pair| pair[0].priority != pair[1].priority),
+            in_parts: are_in_parts(&endpoints, config.own_zone.as_deref()),
             endpoints,
             followed: listed.followed,
-            out: AtomicU32::new(0),
+            care: AtomicU32::new(0),
+            slow_start: config.slow_start.map(SlowStart::new),
             ejector: ejector(&config.ejection),
             tls,
             bounds,
@@ -95,9 +105,12 @@ impl Cluster {
             metrics,
             config,
         };
+        if before.is_some_and(|before| before.slow_start.is_none()) {
+            // Who came while nobody was eased in is not new any more.
+            cluster.endpoints.iter().for_each(|endpoint| endpoint.standing.settle());
+        }
         // Those that go on from before may be out.
-        let known = before.map_or(&[][..], |before| &before.endpoints);
-        cluster.presume(|endpoint| known.iter().any(|other| std::ptr::eq(&**other, endpoint)));
+        cluster.presume(|position| newcomers.contains(&position));
         cluster
     }
 
@@ -156,6 +169,12 @@ fn latency(balancer: &checked::Balancer) -> (Duration, Duration) {
         checked::Balancer::PeakEwma { decay, default_rtt } => (default_rtt, decay),
         _ => (DEFAULT_RTT, DEFAULT_DECAY),
     }
+}
+
+fn are_in_parts(endpoints: &[Arc<Endpoint>], own_zone: Option<&str>) -> bool {
+    let near = |endpoint: &Endpoint| own_zone.is_some() && endpoint.zone() == own_zone;
+    let part = |endpoint: &Endpoint| (endpoint.priority, near(endpoint));
+    endpoints.windows(2).any(|pair| part(&pair[0]) != part(&pair[1]))
 }
 
 pub(super) fn algorithm(balancer: &checked::Balancer) -> Algorithm {

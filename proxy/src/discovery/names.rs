@@ -91,21 +91,22 @@ impl Name {
 
     async fn look_up_service(&mut self, resolver: &Arc<Resolver>, service: &str) -> Result<Answer, String> {
         let (services, mut valid_until) = resolver.services(service).await?;
-        let services = first_priority(services);
         let mut asked = JoinSet::new();
-        for Service { host, port, weight, .. } in services {
+        for (rank, Service { host, port, weight, .. }) in ranked(services) {
             let resolver = Arc::clone(resolver);
-            asked.spawn(async move { (resolver.hosts(&host).await, host, port, weight) });
+            asked.spawn(async move { (resolver.hosts(&host).await, host, port, weight, rank) });
         }
         let (mut list, mut wrong) = (Vec::new(), Vec::new());
         while let Some(answered) = asked.join_next().await {
-            let (answer, host, port, weight) = answered.map_err(|error| error.to_string())?;
+            let (answer, host, port, weight, rank) = answered.map_err(|error| error.to_string())?;
             match self.merged(&host, answer) {
                 Ok(hosts) => {
                     valid_until = valid_until.min(hosts.valid_until);
                     let at = |ip: IpAddr| Target::Tcp(SocketAddr::new(ip, port));
                     let weight = self.endpoint.weight.saturating_mul(weight).min(HEAVIEST);
-                    list.extend(hosts.all().map(|ip| Resolved::at(&self.endpoint, at(ip), weight)));
+                    let priority = self.endpoint.priority.saturating_add(rank);
+                    let one = |ip| Resolved { priority, ..Resolved::at(&self.endpoint, at(ip), weight) };
+                    list.extend(hosts.all().map(one));
                 }
                 Err(reason) => wrong.push(reason),
             }
@@ -127,17 +128,24 @@ impl Name {
     }
 }
 
-/// Those that are to be tried first (RFC 2782), with weights that leave none out.
-fn first_priority(mut services: Vec<Service>) -> Vec<Service> {
-    let Some(first) = services.iter().map(|service| service.priority).min() else { return services };
-    services.retain(|service| service.priority == first);
+/// As many as are followed, those first that are to be tried first (RFC 2782). Each with the number of its priority
+/// among theirs, from 0, and with a weight that leaves none out.
+fn ranked(mut services: Vec<Service>) -> Vec<(u32, Service)> {
+    services.sort_by_key(|service| service.priority);
     services.truncate(SERVICES);
     services.iter_mut().for_each(|service| service.weight = service.weight.max(1));
-    services
+    let (mut rank, mut last) = (0, services.first().map(|service| service.priority));
+    let one = |service: Service| {
+        rank += u32::from(last != Some(service.priority));
+        last = Some(service.priority);
+        (rank, service)
+    };
+    services.into_iter().map(one).collect()
 }
 
+/// Each place once, at the best of its priorities.
 fn sorted(mut list: Vec<Resolved>) -> Vec<Resolved> {
-    list.sort_by(|one, other| one.name.cmp(&other.name));
+    list.sort_by(|one, other| (&one.name, one.priority).cmp(&(&other.name, other.priority)));
     list.dedup_by(|one, other| one.target == other.target);
     list
 }
@@ -147,10 +155,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_of_the_first_priority_serve_and_none_without_a_weight() {
+    fn services_are_ranked_by_their_priorities_and_none_is_without_a_weight() {
         let service = |priority, weight| Service { host: "a".into(), port: 1, priority, weight };
-        let first = first_priority(vec![service(20, 5), service(10, 0), service(10, 7)]);
-        let weights: Vec<_> = first.iter().map(|service| (service.priority, service.weight)).collect();
-        assert_eq!(weights, [(10, 1), (10, 7)]);
+        let all = ranked(vec![service(20, 5), service(10, 0), service(700, 2), service(10, 7)]);
+        let weights: Vec<_> = all.iter().map(|(rank, service)| (*rank, service.weight)).collect();
+        assert_eq!(weights, [(0, 1), (0, 7), (1, 5), (2, 2)]);
+        assert!(ranked(vec![]).is_empty());
     }
 }

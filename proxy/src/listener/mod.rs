@@ -2,6 +2,7 @@
 
 pub mod accept;
 mod captured;
+mod closing;
 mod connection;
 pub mod crowd;
 mod detect;

@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     accept::{AcceptFault, Accepted, WorkerSocket},
+    closing::Closing,
     connection,
     crowd::{Crowd, Place},
     socket::{BACKLOG, ListenSocket},
@@ -32,6 +33,7 @@ use crate::{
         ask::{Question, ask},
         check::check,
     },
+    resident,
     snapshot::{LocalState, Shared, Snapshot},
     telemetry::{
         access_log::WorkerLog,
@@ -57,6 +59,8 @@ pub enum Command {
     Ask(Errand),
     /// Ask an endpoint whether it is well.
     Check(Checkup),
+    /// Close what has no exchange, and give memory back.
+    Shed,
     /// Take the newest snapshot and the newest data of filters in now, even if no exchange comes.
     Refresh,
     /// Close everything and end when the last connection has.
@@ -177,7 +181,7 @@ impl Seed {
                         draining = true;
                         desk.backlog.set(backlog);
                         desk.state.worker.draining.raise();
-                        desk.closing.borrow_mut().drain().for_each(|(_, signal)| signal.raise());
+                        desk.closing.borrow_mut().drain().for_each(|(_, closing)| closing.raise());
                     }
                     // A reload that was under way when the drain began.
                     Some(Command::Listen(_)) if draining => {}
@@ -194,7 +198,7 @@ impl Seed {
 struct Desk {
     state: Rc<LocalState>,
     /// For each listener, what is raised when it closes.
-    closing: RefCell<HashMap<Arc<str>, Signal>>,
+    closing: RefCell<HashMap<Arc<str>, Closing>>,
     /// Whether who waits at a socket that is closed is served before.
     backlog: Cell<bool>,
     colleagues: Vec<mpsc::UnboundedSender<Command>>,
@@ -206,8 +210,8 @@ impl Desk {
         match command {
             Command::Listen(listen) => self.listen(listen),
             Command::Close(name) => {
-                if let Some(signal) = self.closing.borrow_mut().remove(&name) {
-                    signal.raise();
+                if let Some(closing) = self.closing.borrow_mut().remove(&name) {
+                    closing.raise();
                 }
             }
             Command::Serve(handed) => {
@@ -232,6 +236,13 @@ impl Desk {
                 });
             }
             Command::Refresh => self.state.refresh(),
+            Command::Shed => {
+                let mut closing = self.closing.borrow_mut();
+                closing.values_mut().for_each(Closing::raise_for_those_there);
+                drop(closing);
+                self.state.shed();
+                resident::collect();
+            }
             Command::Drain { .. } | Command::Quit => {}
         }
     }
@@ -245,8 +256,9 @@ impl Desk {
             Ok(sockets) => sockets,
             Err(error) => return tracing::error!(listener = &*name, %error, "a worker cannot accept"),
         };
-        let signal = Signal::default();
-        if let Some(before) = self.closing.borrow_mut().insert(Arc::clone(&name), signal.clone()) {
+        let closing = Closing::default();
+        let signal = closing.accepting.clone();
+        if let Some(before) = self.closing.borrow_mut().insert(Arc::clone(&name), closing) {
             before.raise();
         }
         for socket in sockets {
@@ -311,6 +323,10 @@ impl Desk {
 
     /// Finds the worker for a new connection, or refuses it.
     fn place(self: &Rc<Self>, name: &Arc<str>, open: &Arc<AtomicUsize>, accepted: Accepted) {
+        // Closed, not left in the backlog: whoever waits there does not know that it is in vain.
+        if self.state.shared.overload.is_on() {
+            return self.refused(name, Refusal::Overload);
+        }
         let snapshot = self.state.snapshot();
         let Some(listener) = snapshot.listener(name) else { return };
         let before = open.fetch_add(1, Ordering::Relaxed);
@@ -340,7 +356,8 @@ impl Desk {
         let snapshot = self.state.snapshot();
         let Some(listener) = snapshot.listener(&name) else { return };
         // Accepted before the listener closed, it is served to the end, and no longer.
-        let closing = self.closing.borrow().get(&name).map_or_else(Signal::raised, Signal::clone).waiter();
+        let closing = self.closing.borrow().get(&name).map(|closing| closing.connections.waiter());
+        let closing = closing.unwrap_or_else(|| Signal::raised().waiter());
         let listener = Rc::clone(listener);
         let active = Active::new(&listener.plan.metrics, places.of_worker.worker);
         let state = Rc::clone(&self.state);

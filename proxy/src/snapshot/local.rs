@@ -159,6 +159,14 @@ impl LocalState {
     }
 }
 
+impl LocalState {
+    /// Closes connections to endpoints that are not in use now.
+    pub fn shed(&self) {
+        let snapshot = self.snapshot();
+        snapshot.clusters.iter().flatten().for_each(|cluster| cluster.close_unused(&self.worker));
+    }
+}
+
 impl LocalSnapshot {
     /// This worker's side of `shared`; what did not change is taken over from `before`.
     fn new(shared: Arc<Snapshot>, before: Option<&LocalSnapshot>, worker: &Worker) -> Self {

@@ -6,6 +6,7 @@
 mod build;
 mod identities;
 mod local;
+mod overload;
 mod renewal;
 mod slots;
 
@@ -20,6 +21,7 @@ use weir_config::checked::{self, Config};
 
 pub use build::{BuildError, Builder, Built, Builtins, Settled};
 pub use local::{Chain, Heads, LocalListener, LocalSnapshot, LocalState};
+pub use overload::Overload;
 pub use renewal::Renewal;
 
 use crate::{
@@ -77,6 +79,8 @@ pub struct Shared {
     pub swapped: watch::Sender<()>,
     /// Counts up with each swap, those that only change endpoints included.
     version: AtomicU64,
+    /// Whether nothing more is taken on. Beside the version, which all who ask have looked at.
+    pub overload: Overload,
     /// All numbers.
     pub metrics: Arc<Metrics>,
 }
@@ -96,6 +100,7 @@ impl Shared {
             swapped: watch::Sender::new(()),
             generation: AtomicU64::new(first.generation),
             version: AtomicU64::new(0),
+            overload: Overload::default(),
             current: ArcSwap::new(first),
             metrics,
         })

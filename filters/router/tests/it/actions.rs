@@ -29,7 +29,8 @@ fn location(filter: &Filter<Router>, authority: &str, path: &str) -> String {
 #[test]
 fn a_route_says_everything_a_route_can() {
     let filter = one(json!({
-        "name": "users", "cluster": "users", "timeout": "2s", "retries": 2, "mirror": "shadow",
+        "name": "users", "cluster": "users", "timeout": "2s", "retries": 2,
+        "retry_policy": "patient", "mirror": "shadow",
         "subset": { "version": "v2" }, "rewrite": { "authority": "users.internal" },
         "request_headers": { "set": { "X-Via": "weir" }, "append": { "x-more": "1" }, "remove": ["x-debug"] }
     }));
@@ -41,6 +42,7 @@ fn a_route_says_everything_a_route_can() {
         .subset("version", "v2")
         .timeout(Duration::from_secs(2))
         .retries(2)
+        .fact("retry.policy", "patient")
         .mirror(filter.cluster("shadow"))
         .authority("users.internal")
         .route_name("users")

@@ -11,6 +11,7 @@
 //! - [`Backoff`] spaces attempts, [`Budget`] bounds how many of them may be repetitions.
 //! - [`Standing`] says whether an endpoint is used, [`Ejector`] takes those out whose answers are bad. A picker itself
 //!   knows of no health: it is told which positions to skip, and only when any are out.
+//! - [`SlowStart`] says which part of its weight a newcomer takes, [`kept_in_zone`] how much traffic stays near.
 
 mod backoff;
 mod budget;
@@ -25,8 +26,10 @@ mod random;
 mod ring;
 mod rotation;
 mod sampler;
+mod slow_start;
 mod standing;
 mod turns;
+mod zone;
 
 pub use backoff::{Backoff, Jitter};
 pub use budget::Budget;
@@ -37,7 +40,9 @@ pub use limit::Limit;
 pub use load::{Ended, Load};
 pub use picker::{Algorithm, Ask, Picker};
 pub use random::{Random, Wyrand};
+pub use slow_start::SlowStart;
 pub use standing::{Health, Reason, Standing};
+pub use zone::kept_in_zone;
 
 /// Nanoseconds on a monotonic clock. Its origin is any moment before the first call, the same for all workers of
 /// a process; a worker may lag behind another.

@@ -67,6 +67,21 @@ impl Load {
         }
     }
 
+    /// Whether both were made for the same latency and memory.
+    pub fn estimates_as(&self, other: &Self) -> bool {
+        (self.default_rtt, self.ticks_per_nano) == (other.default_rtt, other.ticks_per_nano)
+    }
+
+    /// The same for whoever takes its place: it is as fast, and nothing is under way there.
+    pub fn continued(&self) -> Self {
+        Self {
+            in_flight: AtomicU32::new(0),
+            estimate: AtomicU64::new(self.estimate.load(Relaxed)),
+            default_rtt: self.default_rtt,
+            ticks_per_nano: self.ticks_per_nano,
+        }
+    }
+
     /// An attempt begins. Each is followed by one [`end`](Self::end).
     pub fn begin(&self) {
         self.in_flight.fetch_add(1, Relaxed);

@@ -39,6 +39,9 @@ pub struct Ask<'a> {
     pub avoid: &'a [usize],
 }
 
+/// Draws before one is taken whatever its part: where all take a tenth, one in thirty picks comes to that.
+const DRAWS: usize = 32;
+
 /// The choice among the endpoints of one list.
 pub struct Picker {
     endpoints: usize,
@@ -111,6 +114,47 @@ impl Picker {
         self.choose(endpoints, now, random, hash, skip)
     }
 
+    /// As [`pick_unless`](Self::pick_unless), where some endpoints take only a `part` (above 0, to 1) of their weight.
+    ///
+    /// Not where a key chooses by [`Algorithm::RingHash`] or [`Algorithm::Maglev`]: keys would move to and fro.
+    pub fn pick_by_part<E: Endpoint, R: Random>(
+        &self,
+        endpoints: &[E],
+        now: Nanos,
+        random: &mut R,
+        hash: Option<u64>,
+        skip: impl Fn(usize) -> bool,
+        part: impl Fn(usize) -> f64,
+    ) -> Option<usize> {
+        if endpoints.len() != self.endpoints {
+            return None;
+        }
+        let draw = |random: &mut R| taken_by_part(random, &part, |random| self.sampler.draw(random, &skip));
+        // With replacement, as for unequal weights: see `better_of_two`.
+        let better = |random: &mut R, cost: &dyn Fn(usize) -> f64| {
+            let (first, second) = (draw(random)?, draw(random)?);
+            Some(if second != first && cost(second) < cost(first) { second } else { first })
+        };
+        let crowding = |index: usize| {
+            let endpoint = &endpoints[index];
+            let burden = self.sampler.burden(endpoint.weight()) / part(index);
+            f64::from(endpoint.load().in_flight()) * burden + 1.0
+        };
+        match (&self.choice, hash) {
+            (Choice::RingHash(_) | Choice::Maglev(_), Some(_)) => {
+                self.choose(endpoints, now, random, hash, &skip)
+            }
+            (Choice::RoundRobin(rotation), _) => {
+                taken_by_part(random, &part, |random| rotation.next(random, &skip))
+            }
+            (Choice::LeastRequest, _) => better(random, &crowding),
+            (Choice::PeakEwma, _) => {
+                better(random, &|index| endpoints[index].load().expected(now) * crowding(index))
+            }
+            (Choice::Random | Choice::RingHash(_) | Choice::Maglev(_), _) => draw(random),
+        }
+    }
+
     fn choose<E: Endpoint>(
         &self,
         endpoints: &[E],
@@ -177,6 +221,23 @@ impl fmt::Debug for Picker {
         };
         f.debug_struct("Picker").field("algorithm", &algorithm).field("endpoints", &self.endpoints).finish()
     }
+}
+
+/// Draws until one is taken, each with the chance of its part: so all are drawn in proportion to weight and part.
+fn taken_by_part<R: Random>(
+    random: &mut R,
+    part: impl Fn(usize) -> f64,
+    draw: impl Fn(&mut R) -> Option<usize>,
+) -> Option<usize> {
+    let mut drawn = draw(random)?;
+    for _ in 0..DRAWS {
+        let part = part(drawn);
+        if part >= 1.0 || random.unit() < part {
+            break;
+        }
+        drawn = draw(random)?;
+    }
+    Some(drawn)
 }
 
 /// Those that may be picked: all with a weight, or all alike if none has.

@@ -14,6 +14,11 @@ const UNHEALTHY: u8 = 2;
 /// A request is under way that tells whether the endpoint comes back.
 const PROBED: u8 = 4;
 
+/// It was in use before anybody looked: it takes its whole share.
+const ALWAYS: Nanos = 0;
+/// It came into use, and nobody has looked since: the next look dates it.
+const UNSEEN: Nanos = Nanos::MAX;
+
 /// Why an endpoint was ejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -52,6 +57,8 @@ pub struct Standing {
     /// Good and bad answers since the last look; only where rates are compared.
     pub(crate) good: AtomicU32,
     pub(crate) bad: AtomicU32,
+    /// When it came into use, for [`SlowStart`](crate::SlowStart).
+    entered: AtomicU64,
 }
 
 impl Standing {
@@ -93,7 +100,54 @@ impl Standing {
         } else {
             self.out.fetch_or(UNHEALTHY, Relaxed)
         };
-        (before & UNHEALTHY == 0) != healthy
+        let new = (before & UNHEALTHY == 0) != healthy;
+        if new && healthy && before & EJECTED == 0 {
+            self.enter();
+        }
+        new
+    }
+
+    /// It comes into use now: it has just joined, or is back.
+    pub fn enter(&self) {
+        self.entered.store(UNSEEN, Relaxed);
+    }
+
+    /// It is not new any more.
+    pub fn settle(&self) {
+        self.entered.store(ALWAYS, Relaxed);
+    }
+
+    /// Whether it came into use, and was not [settled](Self::settle) since.
+    pub fn is_new(&self) -> bool {
+        self.entered.load(Relaxed) != ALWAYS
+    }
+
+    /// For how long it has been in use; none: it always was.
+    pub(crate) fn in_use_for(&self, now: Nanos) -> Option<Nanos> {
+        match self.entered.load(Relaxed) {
+            ALWAYS => None,
+            UNSEEN => {
+                // Whoever else dates it has looked at the same time.
+                let _ = self.entered.compare_exchange(UNSEEN, now.clamp(1, UNSEEN - 1), Relaxed, Relaxed);
+                Some(0)
+            }
+            entered => Some(now.saturating_sub(entered)),
+        }
+    }
+
+    /// The same for whoever takes its place: a probe that is under way tells only of this one.
+    pub fn continued(&self) -> Self {
+        let copy = |number: &AtomicU32| AtomicU32::new(number.load(Relaxed));
+        Self {
+            out: AtomicU8::new(self.out.load(Relaxed) & !PROBED),
+            reason: AtomicU8::new(self.reason.load(Relaxed)),
+            failures: copy(&self.failures),
+            ejections: copy(&self.ejections),
+            until: AtomicU64::new(self.until.load(Relaxed)),
+            good: copy(&self.good),
+            bad: copy(&self.bad),
+            entered: AtomicU64::new(self.entered.load(Relaxed)),
+        }
     }
 
     /// Takes it out. False: it is out already.
@@ -108,7 +162,11 @@ impl Standing {
 
     /// Lets it in again. False: it was not ejected.
     pub(crate) fn readmit(&self) -> bool {
-        self.out.fetch_and(!(EJECTED | PROBED), Relaxed) & EJECTED != 0
+        let before = self.out.fetch_and(!(EJECTED | PROBED), Relaxed);
+        if before & (EJECTED | UNHEALTHY) == EJECTED {
+            self.enter();
+        }
+        before & EJECTED != 0
     }
 
     /// It is out for another time, since its probe failed.
@@ -156,6 +214,32 @@ mod tests {
         assert!(standing.readmit() && standing.is_out(), "checks have not found it healthy");
         assert_eq!(standing.health(0), Health::Unhealthy);
         assert!(standing.find(true) && !standing.find(true) && !standing.is_out());
+    }
+
+    #[test]
+    fn it_is_new_when_nothing_keeps_it_out_any_more() {
+        let standing = Standing::default();
+        assert!(!standing.is_new());
+        standing.find(false);
+        standing.eject(Reason::Consecutive);
+        standing.find(true);
+        assert!(!standing.is_new(), "it is ejected still");
+        standing.readmit();
+        assert!(standing.is_new());
+        assert_eq!((standing.in_use_for(7), standing.in_use_for(10)), (Some(0), Some(3)));
+        standing.settle();
+        assert!(!standing.is_new() && standing.in_use_for(11).is_none());
+    }
+
+    #[test]
+    fn whoever_takes_its_place_is_out_as_it_was_and_can_be_probed() {
+        let standing = Standing::default();
+        standing.eject(Reason::SuccessRate);
+        standing.until.store(50, Relaxed);
+        assert!(standing.take_probe());
+        let next = standing.continued();
+        assert_eq!(next.health(0), Health::Ejected(Reason::SuccessRate, Duration::from_nanos(50)));
+        assert!(next.take_probe() && next.readmit() && standing.is_out());
     }
 
     #[test]

@@ -69,6 +69,39 @@ fn idle_servers_share_by_weight_under_every_algorithm() {
 }
 
 #[test]
+fn a_server_that_takes_a_part_gets_that_part_of_its_share() {
+    for algorithm in ALGORITHMS {
+        let servers = servers(&[10, 10, 20]);
+        let picker = Picker::new(algorithm, &servers);
+        let mut random = Wyrand::new(14);
+        let part = |index| if index == 2 { 0.25 } else { 1.0 };
+        let mut taken = [0u32; 3];
+        for _ in 0..100_000 {
+            let pick = picker.pick_by_part(&servers, 0, &mut random, None, |_| false, part);
+            taken[pick.expect("there are servers")] += 1;
+        }
+        for (share, expected) in taken.map(|count| f64::from(count) / 100_000.0).iter().zip([0.4, 0.4, 0.2]) {
+            assert!((share - expected).abs() < 0.01, "{algorithm:?}, seed 14: {taken:?}");
+        }
+        let skipped = picker.pick_by_part(&servers, 0, &mut random, None, |index| index != 2, part);
+        assert_eq!(skipped, Some(2), "{algorithm:?}: there is nobody else");
+    }
+}
+
+#[test]
+fn keys_stay_where_they_are_while_a_server_takes_a_part() {
+    for algorithm in [Algorithm::RingHash, Algorithm::Maglev] {
+        let servers = servers(&[1; 5]);
+        let (picker, mut random) = (Picker::new(algorithm, &servers), Wyrand::new(15));
+        for key in 0..1_000 {
+            let whole = picker.pick_unless(&servers, 0, &mut random, Some(key), |_| false);
+            let by_part = picker.pick_by_part(&servers, 0, &mut random, Some(key), |_| false, |_| 0.1);
+            assert_eq!(whole, by_part, "{algorithm:?} {key}");
+        }
+    }
+}
+
+#[test]
 fn a_key_always_leads_to_the_same_server() {
     for algorithm in [Algorithm::RingHash, Algorithm::Maglev] {
         let servers = servers(&[1; 20]);

@@ -17,10 +17,12 @@ pub struct Changes {
     pub clusters: Delta,
     /// By name.
     pub limits: Delta,
+    /// By name.
+    pub retry_policies: Delta,
     /// By name. The files behind unchanged paths may have changed all the same.
     pub identities: Delta,
-    /// Sections about the process itself that changed: `admin`, `workers`, `cache`, `dns`, `restart`, `drain`, `telemetry`,
-    /// `access_log`.
+    /// Sections about the process itself that changed: `admin`, `workers`, `cache`, `dns`, `restart`, `drain`,
+    /// `overload`, `telemetry`, `access_log`.
     pub process: Vec<&'static str>,
 }
 
@@ -46,6 +48,7 @@ pub fn differences(old: &Config, new: &Config) -> Changes {
         ("dns", old.dns != new.dns),
         ("restart", old.restart != new.restart),
         ("drain", old.drain != new.drain),
+        ("overload", old.memory != new.memory),
         ("telemetry", old.log != new.log),
         ("access_log", old.access_log != new.access_log),
     ];
@@ -54,6 +57,7 @@ pub fn differences(old: &Config, new: &Config) -> Changes {
         filters: delta(&old.filters, &new.filters, |f| &f.name, |a, b| *a == numbering.filter(b)),
         clusters: delta(&old.clusters, &new.clusters, |c| &c.name, PartialEq::eq),
         limits: delta(&old.limits, &new.limits, |l| &l.name, PartialEq::eq),
+        retry_policies: delta(&old.retry_policies, &new.retry_policies, |p| &p.name, PartialEq::eq),
         identities: delta(&old.identities, &new.identities, |i| &i.name, PartialEq::eq),
         process: process.into_iter().filter_map(|(name, changed)| changed.then_some(name)).collect(),
     }

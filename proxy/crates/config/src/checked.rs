@@ -31,7 +31,10 @@ mod retry;
 pub use ejection::{Ejection, SuccessRate};
 pub use filter::{DataSource, Filter, FilterLimits, Grants, OnFault, WasmSource};
 pub use health::{Check, Health, HealthKind, Initial};
-pub use retry::{GrpcStatus, Hedge, Retry};
+pub use retry::{GrpcStatus, Hedge, Retry, RetryPolicy};
+
+/// The label that says where an endpoint is.
+pub const ZONE: &str = "zone";
 
 /// A whole, consistent configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +51,8 @@ pub struct Config {
     pub restart: Option<PathBuf>,
     /// Time for exchanges under way when the proxy ends.
     pub drain: Duration,
+    /// Memory of the process above which nothing more is taken on; none: it is not looked at.
+    pub memory: Option<MemoryMark>,
     /// The least important messages that are written.
     pub log: LogLevel,
     /// Where a line for each exchange goes.
@@ -60,6 +65,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// In the order written.
     pub limits: Vec<RateLimit>,
+    /// In the order written.
+    pub retry_policies: Vec<RetryPolicy>,
     /// In the order written.
     pub identities: Vec<Identity>,
     /// What works, but was likely not meant like this.
@@ -109,6 +116,15 @@ pub enum LogLevel {
     Debug,
     /// Everything, at the cost of speed.
     Trace,
+}
+
+/// How much memory is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryMark {
+    /// So much.
+    Bytes(u64),
+    /// So much of what the process may use, 10 to 100.
+    Percent(u8),
 }
 
 /// Where a line for each exchange goes.
@@ -250,6 +266,10 @@ pub struct Cluster {
     pub panic_percent: u32,
     /// Where no endpoint has the labels that are asked for, any will do.
     pub subset_fallback_to_any: bool,
+    /// How long endpoints that come into use are eased in; none: they are not.
+    pub slow_start: Option<Duration>,
+    /// The zone whose endpoints are preferred, which is that of the process; none: it does not count.
+    pub own_zone: Option<Arc<str>>,
     /// None: endpoints are not asked whether they are well.
     pub health: Option<Health>,
     /// What it is spared.

@@ -54,14 +54,19 @@ pub fn duration(text: &str) -> Result<std::time::Duration, String> {
     read.map(|duration| duration.0).map_err(|rejection| format!("{} ({})", rejection.reason, rejection.help))
 }
 
-/// Reads and checks a configuration file. Relative paths in it are relative to its folder.
+/// What overrules `[node] zone`.
+const ZONE_VARIABLE: &str = "WEIR_ZONE";
+
+/// Reads and checks a configuration file. Relative paths in it are relative to its folder. The environment may say
+/// which zone this is.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once; or the one reason why it could not be read.
 pub fn load(path: &Path) -> Result<Config, Report> {
     let name = path.display().to_string();
     let text = read_text(path, &name)?;
-    parse(&text, path.parent().unwrap_or(Path::new("")), &name)
+    let zone = std::env::var(ZONE_VARIABLE).ok().filter(|zone| !zone.is_empty());
+    parse_in(zone, &text, path.parent().unwrap_or(Path::new("")), &name)
 }
 
 /// What is in a file that is not too long.
@@ -82,10 +87,17 @@ fn read_text(path: &Path, name: &str) -> Result<String, Report> {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn parse(text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> {
+    parse_in(None, text, base_dir, name)
+}
+
+/// The same in a zone that is known already.
+fn parse_in(zone: Option<String>, text: &str, base_dir: &Path, name: &str) -> Result<Config, Report> {
     let document = Document::parse(text, name)?;
     let mut findings = Findings::new(&document);
-    let config = shape::read::<file::File>(&document, &mut findings)
-        .and_then(|file| check::check(&file, &document, base_dir, &mut findings));
+    let config = shape::read::<file::File>(&document, &mut findings).and_then(|mut file| {
+        file.node.zone = zone.or(file.node.zone);
+        check::check(&file, &document, base_dir, &mut findings)
+    });
     let report = findings.finish();
     match config {
         Some(config) if !report.has_errors() => {

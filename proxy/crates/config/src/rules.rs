@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json};
 use crate::{
     document::Value,
     file::{
-        AdminAddress, DnsServer, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget, Name,
-        Network, PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade, Url, Wasm,
-        WorkerCount, WorkloadApi,
+        AdminAddress, DnsServer, Duration, EndpointAddress, FilePath, Leaf, ListenerAddress, LogTarget,
+        MemoryMark, Name, Network, PeerPattern, Rejection, ServerName, Sha256, Size, SpiffeIdText, Upgrade,
+        Url, Wasm, WorkerCount, WorkloadApi,
     },
     schema::{choices, keyword},
 };
@@ -109,7 +109,7 @@ impl<'a> Rules<'a> {
 pub(crate) type Check = fn(&Value<'_>) -> Result<u128, Rejection>;
 
 /// The syntaxes behind the schema's formats.
-const LEAVES: [(&str, Check); 19] = [
+const LEAVES: [(&str, Check); 20] = [
     (AdminAddress::FORMAT, check::<AdminAddress>),
     (DnsServer::FORMAT, check::<DnsServer>),
     (Duration::FORMAT, check::<Duration>),
@@ -117,6 +117,7 @@ const LEAVES: [(&str, Check); 19] = [
     (FilePath::FORMAT, check::<FilePath>),
     (ListenerAddress::FORMAT, check::<ListenerAddress>),
     (LogTarget::FORMAT, check::<LogTarget>),
+    (MemoryMark::FORMAT, check::<MemoryMark>),
     (Name::FORMAT, check::<Name>),
     (Network::FORMAT, check::<Network>),
     (PeerPattern::FORMAT, check::<PeerPattern>),

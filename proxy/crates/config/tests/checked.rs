@@ -6,8 +6,8 @@ use weir_config::{
     Config, Severity,
     checked::{
         AccessLog, Address, Balancer, ClientAuth, ClusterId, DataSource, FilterId, Forwarded, GrpcStatus,
-        IdentitySource, Listener, ListenerTls, Mtls, OnFault, ToDestination, UpstreamProtocol, UpstreamTls,
-        WasmSource,
+        IdentitySource, Listener, ListenerTls, MemoryMark, Mtls, OnFault, ToDestination, UpstreamProtocol,
+        UpstreamTls, WasmSource,
     },
     differences, load, parse,
 };
@@ -274,4 +274,39 @@ endpoints = [{ address = '127.0.0.1:1' }]
     assert_eq!((found(inbound, "10.0.0.1:8081"), inbound.cluster), (None, None));
     assert_eq!(config.clusters[2].endpoints.to_destination(), Some(ToDestination::Loopback));
     assert_eq!(config.clusters[3].endpoints.to_destination(), None);
+}
+
+#[test]
+fn zones_are_labels_and_the_own_one_is_preferred_where_it_can_be() {
+    let config = checked(
+        "[node]\nzone = 'a'\n[overload]\nmemory = '80%'\n\
+         [listeners.web]\naddress = '127.0.0.1:0'\ncluster = 'one'\n\
+         [filters.mine]\nwasm = 'filter.wasm'\n\
+         [clusters.one]\nslow_start = '30s'\nendpoints = [{ address = '10.0.0.1:1', zone = 'b' }]\n\
+         [clusters.off]\nzone_preference = false\nendpoints = [{ address = '10.0.0.1:1' }]\n\
+         [clusters.keyed]\nbalancer = 'maglev'\nslow_start = '30s'\nendpoints = [{ address = '10.0.0.1:1' }]\n",
+    );
+    assert_eq!(config.memory, Some(MemoryMark::Percent(80)));
+    let own: Vec<_> = config.clusters.iter().map(|cluster| cluster.own_zone.as_deref()).collect();
+    assert_eq!(own, [Some("a"), None, None]);
+    assert_eq!(config.clusters[0].endpoints.listed()[0].labels["zone"], "b".into());
+    assert_eq!(config.clusters[0].slow_start, Some(Duration::from_secs(30)));
+    let warned: Vec<_> = config.warnings.iter().map(|problem| problem.key.as_str()).collect();
+    assert!(warned.contains(&"clusters.keyed.slow_start"), "{warned:?}");
+}
+
+#[test]
+fn retry_policies_say_what_is_otherwise() {
+    let config = checked(&format!(
+        "{LEAST}[retry_policies.patient]\nretries = 3\nstatuses = [429]\nhedge = {{ after = '50ms', most = 0 }}\n"
+    ));
+    let [policy] = config.retry_policies.as_slice() else { panic!("{:?}", config.retry_policies) };
+    assert_eq!(
+        (&*policy.name, policy.retries, policy.statuses.as_deref()),
+        ("patient", Some(3), Some(&[429][..]))
+    );
+    assert_eq!((&policy.grpc, policy.backoff, policy.per_try_timeout), (&None, None, None));
+    assert_eq!(policy.hedge.as_ref().map(|hedge| hedge.most), Some(0));
+    let changes = differences(&checked(LEAST), &config);
+    assert_eq!((changes.retry_policies.added, changes.clusters.changed.len()), (vec!["patient".into()], 0));
 }

@@ -58,6 +58,9 @@ impl<'w> Exchange<'w> {
 impl Exchange<'_> {
     /// Refuses what no policy can make good. Answers which tunnel the request wants.
     pub(super) fn check(&self, body: &Incoming<'_>) -> Result<Option<Tunnel>, Error> {
+        if self.state.shared.overload.is_on() {
+            return Err(Failure::Overload.into());
+        }
         let head = self.request();
         let tunnel = self.wanted_tunnel(body)?;
         let limits = &self.listener.plan.config.limits;

@@ -20,7 +20,7 @@ use super::{
     upload::{CallerEnd, Flags, upload},
 };
 use crate::{
-    cluster::{Bound, Checkout, LocalCluster, Permit, Picked, Reuse},
+    cluster::{Bound, Checkout, Permit, Picked, Reuse},
     error::Failure,
     http::{
         ask::{MIRRORED, mirror},
@@ -75,14 +75,16 @@ impl Exchange<'_> {
             return Err(Failure::RequestLimit.into());
         };
         if self.sofar.tunnel == Some(Tunnel::Connect) {
-            return Box::pin(self.connect(cluster, body, reply, deadline)).await;
+            let tries = self.begin_tries(cluster, &snapshot.shared.config.retry_policies);
+            return Box::pin(self.connect(tries, body, reply, deadline)).await;
         }
         if let Some(copied_to) = self.heads.request.route.mirror
             && self.hold_for_mirror(body, deadline).await?
         {
             mirror(self.state, &snapshot, copied_to, &self.heads.request, body.data());
         }
-        self.attempts(cluster, body, reply, deadline).await
+        let tries = self.begin_tries(cluster, &snapshot.shared.config.retry_policies);
+        self.attempts(tries, body, reply, deadline).await
     }
 
     /// Has the body in memory if it is short. Says whether it is.
@@ -104,12 +106,11 @@ impl Exchange<'_> {
 
     async fn attempts(
         &mut self,
-        cluster: &Rc<LocalCluster>,
+        mut tries: Tries<'_>,
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        let mut tries = self.begin_tries(cluster);
         self.prepare_repetition(&mut tries, body);
         let ended = self.try_on(&mut tries, body, reply, deadline).await;
         body.drop_copy();

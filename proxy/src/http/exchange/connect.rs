@@ -1,11 +1,11 @@
 //! Connect: what `CONNECT` asks for (RFC 9110 9.3.6) - a tunnel to an endpoint of the cluster that was chosen, whatever
 //! authority was named. Apart from attempts, since there is no request to send and nothing to repeat but connecting.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::{Exchange, Stop, presence::while_present, tunnel::Far};
+use super::{Exchange, Stop, presence::while_present, retry::Tries, tunnel::Far};
 use crate::{
-    cluster::{LocalCluster, Purpose},
+    cluster::Purpose,
     error::Failure,
     http::{
         incoming::Incoming,
@@ -20,12 +20,12 @@ impl Exchange<'_> {
     /// Connects the caller to an endpoint.
     pub(super) async fn connect(
         &mut self,
-        cluster: &Rc<LocalCluster>,
+        mut tries: Tries<'_>,
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        let mut tries = self.begin_tries(cluster);
+        let cluster = tries.cluster;
         let connection = self.heads.request.connection.as_deref();
         let told = connection.map_or(Told::Unknown, |connection| connection.told(None));
         loop {

@@ -53,7 +53,7 @@ pub(super) fn of_caller(fields: &mut Fields, mode: RequestTimeouts) -> Option<Du
 impl Exchange<'_> {
     /// Passes the caller's deadline on, with what is left for this attempt.
     pub(super) fn pass_deadline(&mut self, tries: &Tries<'_>, now: Instant) -> Result<(), Failure> {
-        let per_try = tries.cluster.shared.config.retry.per_try_timeout.unwrap_or(Duration::MAX);
+        let per_try = tries.terms.per_try_timeout().unwrap_or(Duration::MAX);
         let left = tries.ends.saturating_duration_since(now).min(per_try);
         if left < Duration::from_millis(1) {
             let callers = tries.caller_until == Some(tries.ends);

@@ -44,7 +44,7 @@ const LARGEST: usize = 64 * 1024;
 impl Exchange<'_> {
     /// How this exchange is hedged, if it is: only what does no harm to do twice, and is in memory.
     pub(super) fn hedge<'c>(&self, tries: &Tries<'c>, body: &Incoming<'_>) -> Option<&'c Hedge> {
-        let hedge = tries.cluster.shared.config.hedge.as_ref()?;
+        let hedge = tries.terms.hedge()?;
         let head = self.request();
         let in_memory = match body {
             Incoming::Held(held) => !held.has_trailers() && body.data().len() <= LARGEST,
@@ -199,7 +199,7 @@ impl<'l, 'c: 'l> Race<'l, 'c, '_> {
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<Round<'c>, Failed> {
-        let per_try = self.tries.cluster.shared.config.retry.per_try_timeout;
+        let per_try = self.tries.terms.per_try_timeout();
         let until = per_try.and_then(|per_try| Instant::now().checked_add(per_try));
         let own = until.is_some_and(|until| until < self.tries.ends);
         deadline.set(if own { until } else { Some(self.tries.ends) });

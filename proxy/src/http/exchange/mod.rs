@@ -22,6 +22,7 @@ mod hedge;
 mod presence;
 mod retry;
 mod review;
+mod terms;
 mod timing;
 mod trace;
 mod tunnel;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
-use weir_balance::Backoff;
+use weir_config::checked::RetryPolicy;
 
-use super::{Exchange, Stop};
+use super::{Exchange, Stop, terms::Terms};
 use crate::{
     cluster::{LocalCluster, Reuse},
     error::{Error, Failure},
@@ -122,6 +122,8 @@ impl From<Stop> for Failed {
 /// How far an exchange is with its attempts.
 pub(super) struct Tries<'c> {
     pub(super) cluster: &'c LocalCluster,
+    /// What counts for them.
+    pub(super) terms: Terms<'c>,
     /// When the exchange's time is over, and how much it is.
     pub(super) ends: Instant,
     pub(super) timeout: Duration,
@@ -139,18 +141,6 @@ pub(super) struct Tries<'c> {
 }
 
 impl<'c> Tries<'c> {
-    /// At most `most` of them after the first one.
-    fn new(cluster: &'c LocalCluster, ends: Instant, timeout: Duration, most: u8) -> Self {
-        let (tried, reuse) = (SmallVec::new(), Reuse::Any);
-        Self { cluster, ends, timeout, caller_until: None, reuse, tried, repeated: 0, most, repeatable: 0 }
-    }
-
-    /// The caller waits no longer than until then.
-    fn end_by(&mut self, until: Instant) {
-        self.ends = self.ends.min(until);
-        self.caller_until = Some(until);
-    }
-
     /// Endpoints that the next attempt goes to only if there is no other.
     pub(super) fn avoid(&self) -> &[usize] {
         // Another connection, but the same endpoint will do.
@@ -176,26 +166,41 @@ impl<'c> Tries<'c> {
 }
 
 impl Exchange<'_> {
-    /// How often the exchange may be tried, and until when, as its route, its cluster and its caller say.
-    pub(super) fn begin_tries<'c>(&self, cluster: &'c LocalCluster) -> Tries<'c> {
-        let (route, config) = (&self.heads.request.route, &cluster.shared.config);
-        let instant = |nanos| Instant::from_std(self.state.worker.clock.instant(nanos));
-        let timeout = route.timeout_ms.map_or(config.exchange_timeout, |ms| Duration::from_millis(ms.into()));
-        let ends = instant(self.timed_from) + timeout;
-        let mut tries = Tries::new(cluster, ends, timeout, route.retries.unwrap_or(config.retries));
-        if let Some(until) = self.caller_until {
-            tries.end_by(instant(until));
+    /// How often the exchange may be tried, and until when, as its route, its cluster and its caller say; `policies` are
+    /// those that a filter may have named one of.
+    pub(super) fn begin_tries<'c>(
+        &self,
+        cluster: &'c LocalCluster,
+        policies: &'c [RetryPolicy],
+    ) -> Tries<'c> {
+        let (route, clock) = (&self.heads.request.route, &self.state.worker.clock);
+        let own = cluster.shared.config.exchange_timeout;
+        let timeout = route.timeout_ms.map_or(own, |ms| Duration::from_millis(ms.into()));
+        let terms = self.terms(cluster, policies);
+        let at = |reading| Instant::from_std(clock.instant(reading));
+        let (ends, caller_until) = (at(self.timed_from) + timeout, self.caller_until.map(at));
+        Tries {
+            cluster,
+            terms,
+            // The caller waits no longer than it says.
+            ends: caller_until.map_or(ends, |until| ends.min(until)),
+            timeout,
+            caller_until,
+            reuse: Reuse::Any,
+            tried: SmallVec::new(),
+            repeated: 0,
+            most: route.retries.unwrap_or_else(|| terms.retries()),
+            repeatable: 0,
         }
-        tries
     }
 
     /// Sees to it that the body can be sent again, if that may be wanted.
     pub(super) fn prepare_repetition(&self, tries: &mut Tries<'_>, body: &mut Incoming<'_>) {
-        let retry = &tries.cluster.shared.config.retry;
+        let terms = &tries.terms;
         if tries.most > 0 && !body.is_over() && !matches!(body, Incoming::Held(_)) {
             let head = self.request();
-            if head.method.is_idempotent() || (!retry.grpc.is_empty() && is_grpc(head)) {
-                body.keep_copy(retry.buffer);
+            if head.method.is_idempotent() || (!terms.grpc().is_empty() && is_grpc(head)) {
+                body.keep_copy(terms.buffer());
             }
         }
         tries.repeatable = body.repeatable();
@@ -240,7 +245,7 @@ impl Exchange<'_> {
             return None;
         }
         let worker = &self.state.worker;
-        let backoff = Backoff::RETRY.wait(u32::from(tries.repeated) + 1, &mut Dice(worker));
+        let backoff = tries.terms.backoff().wait(u32::from(tries.repeated) + 1, &mut Dice(worker));
         let (wait, now) = (wished.max(backoff), worker.now());
         let left = tries.ends.saturating_duration_since(Instant::from_std(worker.clock.instant(now)));
         if wait >= left {
@@ -266,13 +271,13 @@ impl Exchange<'_> {
     }
 
     pub(super) fn is_worth_repeating(&self, tries: &Tries<'_>, head: &ResponseHead) -> bool {
-        let retry = &tries.cluster.shared.config.retry;
-        if head.status >= 400 && retry.statuses.contains(&head.status) {
+        let terms = &tries.terms;
+        if head.status >= 400 && terms.statuses().contains(&head.status) {
             return self.request().method.is_idempotent();
         }
         let Some(status) = head.fields.get_known(Known::GrpcStatus) else { return false };
         let status = std::str::from_utf8(status).ok().and_then(|text| text.parse().ok());
-        retry.grpc.iter().any(|known| Some(*known as u8) == status) && is_grpc(self.request())
+        terms.grpc().iter().any(|known| Some(*known as u8) == status) && is_grpc(self.request())
     }
 
     fn is_whole(&self, tries: &Tries<'_>) -> bool {

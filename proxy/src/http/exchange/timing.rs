@@ -40,7 +40,7 @@ impl<'d> Timing<'d> {
         tries: &Tries<'_>,
         silence: Duration,
     ) -> Self {
-        let per_try = tries.cluster.shared.config.retry.per_try_timeout;
+        let per_try = tries.terms.per_try_timeout();
         let (ends, timeout, caller_until) = (tries.ends, tries.timeout, tries.caller_until);
         Self { worker, deadline, ends, timeout, per_try, caller_until, silence, phase: None }
     }

@@ -9,7 +9,7 @@ use super::{
     labels::{
         Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
         Handshake, Hedged, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
-        TcpEnd,
+        TcpEnd, Zone,
     },
 };
 use std::sync::Arc;
@@ -128,6 +128,8 @@ scope! {
         endpoints_out: Gauge = "weir_cluster_endpoints_out", "Endpoints that are not used: ejected, or found unhealthy.";
         panics: Counter = "weir_cluster_panics_total",
             "Attempts for which all endpoints were used again, since too few were left.";
+        zone_picks: Counters<Zone> = "weir_cluster_zone_picks_total",
+            "Endpoints picked for attempts, by zone, where some endpoints are in the proxy's own zone and some are not.";
         connections: Counter = "weir_cluster_connections_total", "Connections made to endpoints.";
         connections_active: Gauge = "weir_cluster_connections_active", "Connections open to endpoints.";
         connect_failures: Counters<ConnectFailure> = "weir_cluster_connect_failures_total",
@@ -184,6 +186,10 @@ scope! {
         snapshots: Gauge = "weir_snapshots", "Configurations in memory: one, and those that exchanges still finish on.";
         swaps: Counter = "weir_snapshots_total",
             "Snapshots put in force: changed configurations, filters and endpoints.";
+        unknown_retry_policies: Counter = "weir_retry_policies_unknown_total",
+            "Exchanges for which a filter named a retry policy that is not configured; the cluster's own terms counted.";
+        overloaded: Gauge = "weir_overloaded", "1 while the process takes more memory than config allows, and so nothing more on.";
+        overloads: Counter = "weir_overloads_total", "Times that this began.";
         certificate_failures: Counter = "weir_certificate_reload_failures_total",
             "Changed certificate files that could not be used; the old ones stay in force.";
         access_log_lines: Counter = "weir_access_log_lines_total", "Lines handed to the access log.";

@@ -38,6 +38,10 @@ macro_rules! label {
     };
 }
 
+mod endpoints;
+
+pub use endpoints::{Checked, Ejected, Hedged, Zone};
+
 label! {
     /// The class of a status code (RFC 9110 15).
     CodeClass "code_class" {
@@ -77,6 +81,8 @@ label! {
         Limit "limit",
         /// The process has no more descriptors or memory for sockets.
         Exhausted "exhausted",
+        /// The process takes more memory than config allows.
+        Overload "overload",
         /// It was not introduced as config wants it (PROXY protocol).
         Introduction "proxy_protocol",
         /// TLS was to pass, and it did not begin with a hello that can be read.
@@ -226,38 +232,6 @@ label! {
         Succeeded "succeeded",
         /// With another failure.
         Failed "failed",
-    }
-}
-
-label! {
-    /// Why an endpoint was ejected.
-    Ejected "reason" {
-        /// It failed so many times in a row.
-        Consecutive "consecutive_failures",
-        /// Far fewer of its answers were good than of the others'.
-        SuccessRate "success_rate",
-        /// The request that was to bring it back failed.
-        Probe "probe",
-    }
-}
-
-label! {
-    /// What a check of an endpoint's health came to.
-    Checked "result" {
-        /// It is well.
-        Passed "passed",
-        /// It is not, or did not answer in time.
-        Failed "failed",
-    }
-}
-
-label! {
-    /// Whose answer a hedged exchange got.
-    Hedged "outcome" {
-        /// One of those that were asked later.
-        Won "won",
-        /// The first one's.
-        Lost "lost",
     }
 }
 

@@ -28,7 +28,7 @@ pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds
 pub use labels::{
     Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
     Handshake, Hedged, Hook, Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
-    TcpEnd,
+    TcpEnd, Zone,
 };
 pub use reference::reference;
 pub use render::CONTENT_TYPE;

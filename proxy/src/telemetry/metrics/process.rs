@@ -1,6 +1,7 @@
 //! What the process uses, under the names that Prometheus' own libraries gave these numbers.
 
 use super::render::{Labels, heading, line};
+use crate::resident;
 use std::{fmt::Display, fs};
 
 /// Name, kind and help; the order in which they are written.
@@ -15,7 +16,7 @@ pub(super) const FAMILIES: [(&str, &str, &str); 6] = [
 
 /// What cannot be learned on this system is left out.
 pub(super) fn render(started_unix_ms: u64, out: &mut String) {
-    let (resident, address_space) = memory();
+    let (resident, address_space) = resident::memory().unzip();
     show(0, Some(cpu_seconds()), out);
     show(1, resident, out);
     show(2, address_space, out);
@@ -35,17 +36,6 @@ fn show(family: usize, value: Option<impl Display>, out: &mut String) {
 fn cpu_seconds() -> f64 {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
-}
-
-/// Bytes resident and mapped.
-fn memory() -> (Option<u64>, Option<u64>) {
-    let Ok(status) = fs::read_to_string("/proc/self/status") else { return (None, None) };
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        let kibibytes: u64 = line.trim_end_matches("kB").trim().parse().ok()?;
-        Some(kibibytes * 1024)
-    };
-    (field("VmRSS:"), field("VmSize:"))
 }
 
 /// One less than is listed: the listing itself needs a descriptor.

@@ -1,7 +1,7 @@
 //! Files of endpoints: read when they are replaced, kept as they were when they are not in order.
 
 use anyhow::Result;
-use weir_testkit::{EchoOrigin, Http1, Launch, LoadPlan, WeirProcess};
+use weir_testkit::{EchoOrigin, Http1, Launch, LoadPlan, WeirProcess, eventually};
 
 use super::{config, failure, has_endpoints, shown};
 use crate::stage::WEIR;
@@ -46,6 +46,39 @@ async fn a_file_that_is_replaced_changes_the_endpoints_and_keeps_what_stays() ->
 }
 
 #[tokio::test]
+async fn an_endpoint_whose_weight_or_labels_change_is_what_it_was() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    one.fail(true);
+    let list = |keys: &str| {
+        let (one, two) = (one.address(), two.address());
+        format!("endpoints = [{{ address = \"{one}\"{keys} }}, {{ address = \"{two}\" }}]\n")
+    };
+    let keys = "discovery = { file = \"users.toml\" }\nretries = 0\n\
+        health = { check = \"http\", interval = \"50ms\", fall = 2 }";
+    let weir = Launch::new(WEIR, config(keys, "")).file("users.toml", list("")).start().await?;
+    let out = "weir_cluster_endpoints_out{cluster=\"origin\"}";
+    eventually("an unhealthy endpoint", async || (weir.metric(out).await.ok()?? == 1.0).then_some(()))
+        .await?;
+    for _ in 0..4 {
+        assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 200);
+    }
+    for (change, key) in [(", weight = 3", "weight"), (", labels = { version = \"v2\" }", "labels")] {
+        weir.write_file("users.toml", list(change))?;
+        let before = if key == "weight" { serde_json::json!(1) } else { serde_json::json!({}) };
+        let shown = eventually("the change", async || {
+            let endpoint = shown(&weir).await.ok()?["endpoints"][0].clone();
+            (endpoint[key] != before).then_some(endpoint)
+        });
+        let shown = shown.await?;
+        assert_eq!(shown["health"]["state"], "unhealthy", "{shown}");
+        assert_eq!(weir.metric(out).await?, Some(1.0));
+        assert_eq!(Http1::fetch(weir.address("web")?, "/").await?.status, 200);
+    }
+    assert!(shown(&weir).await?["endpoints"][1]["answered"].as_u64() >= Some(6));
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_file_is_told_with_its_place_and_changes_nothing() -> Result<()> {
     let one = EchoOrigin::start("one").await?;
     let good = format!("{{\n \"endpoints\": [\n  {{ \"address\": \"{}\" }}\n ]\n}}", one.address());
@@ -58,9 +91,8 @@ async fn what_is_wrong_with_a_file_is_told_with_its_place_and_changes_nothing() 
         ("{ \"endpoints\": [], \"more\": 1 }", "unknown key `more`"),
     ] {
         weir.write_file("users.json", bad)?;
-        let found = weir_testkit::eventually(told, async || {
-            failure(&weir).await.ok().filter(|reason| reason.contains(told))
-        });
+        let found =
+            eventually(told, async || failure(&weir).await.ok().filter(|reason| reason.contains(told)));
         found.await?;
         has_endpoints(&weir, &names(&[&one])).await?;
     }

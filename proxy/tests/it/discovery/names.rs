@@ -99,9 +99,11 @@ async fn services_tell_hosts_ports_and_weights() -> Result<()> {
     dns.addresses("b.test", &["127.0.0.2"])?;
     dns.addresses("later.test", &["127.0.0.3"])?;
     let weir = asking(&dns, "{ address = \"srv:_http._tcp.test\", labels = { from = \"srv\" } }").await?;
-    has_endpoints(&weir, &[at("127.0.0.1", port), at("127.0.0.2", port)]).await?;
+    has_endpoints(&weir, &[at("127.0.0.1", port), at("127.0.0.2", port), at("127.0.0.3", port)]).await?;
     let shown = shown(&weir).await?;
     assert_eq!((&shown["endpoints"][0]["weight"], &shown["endpoints"][1]["weight"]), (&3.into(), &1.into()));
+    let priorities: Vec<_> = (0..3).map(|index| shown["endpoints"][index]["priority"].clone()).collect();
+    assert_eq!(priorities, [0, 0, 1], "those of the second priority wait");
     assert_eq!(shown["endpoints"][0]["labels"]["from"], "srv");
     assert_eq!(status(&weir).await?, 200);
     dns.answer("_http._tcp.test", DnsAnswer::Records(vec![service(1, 1, "later.test")], 1));

@@ -110,3 +110,76 @@ async fn one_of_three_resets_in_its_bodies_and_that_shows_until_it_is_out() -> R
     assert!((5..=5 + 4).contains(&report.failed), "{report}");
     reaches(&weir, "weir_cluster_retries_total{cluster=\"origin\"}", 0.0).await
 }
+
+/// What breaks off in the middle of a body, however its end would have been told.
+const CUT: [&str; 3] = [
+    "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+    "HTTP/1.1 200 OK\r\n\r\nok",
+];
+
+#[tokio::test]
+async fn of_a_body_that_breaks_off_nobody_is_told_that_it_is_whole() -> Result<()> {
+    let bad =
+        ScriptedOrigin::start_with(None, |number| Script::new().head().send(CUT[number % 3]).reset()).await?;
+    let (one, other) = (EchoOrigin::start("one").await?, EchoOrigin::start("other").await?);
+    let list = [bad.address(), one.address(), other.address()].map(endpoint);
+    let weir =
+        weir(endpoints(&list, "balancer = \"round_robin\"\nejection = { consecutive_failures = 0 }")).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/").connections(4).start();
+    load.passed(900).await?;
+    let report = load.stop().await?;
+    assert_eq!(report.failed, bad.requests() as u64, "{report}");
+    assert!(report.failed >= 250, "{report}");
+    reaches(&weir, "weir_cluster_retries_total{cluster=\"origin\"}", 0.0).await
+}
+
+#[tokio::test]
+async fn of_ten_thousand_one_is_lost_to_resets_in_bodies_if_the_first_is_enough_to_eject() -> Result<()> {
+    let bad = ScriptedOrigin::start(Script::new().head().send(CUT[0]).reset()).await?;
+    let (one, other) = (EchoOrigin::start("one").await?, EchoOrigin::start("other").await?);
+    let list = [bad.address(), one.address(), other.address()].map(endpoint);
+    let keys = "balancer = \"round_robin\"\nejection = { consecutive_failures = 1, time = \"1h\", most_time = \"1h\" }";
+    let weir = weir(endpoints(&list, keys)).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/").connections(1).start();
+    for _ in 0..5 {
+        load.passed(2_000).await?;
+    }
+    let report = load.stop().await?;
+    assert!(report.ok >= 9_999 && report.failed == 1, "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_of_three_resets_before_it_answers() -> Result<()> {
+    let bad = ScriptedOrigin::start(Script::new().head().reset()).await?;
+    let (one, other) = (EchoOrigin::start("one").await?, EchoOrigin::start("other").await?);
+    let list = [bad.address(), one.address(), other.address()].map(endpoint);
+    let weir = weir(endpoints(&list, "balancer = \"round_robin\"")).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/").connections(8).start();
+    load.passed(AFTER).await?;
+    unnoticed(&load.stop().await?, &weir).await?;
+    reaches(&weir, "weir_cluster_endpoints_out{cluster=\"origin\"}", 1.0).await
+}
+
+#[tokio::test]
+async fn when_all_fail_there_is_a_fifth_more_load_and_no_more() -> Result<()> {
+    let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(ScriptedOrigin::start(Script::always(busy)).await?);
+    }
+    let list: Vec<_> = all.iter().map(|origin| endpoint(origin.address())).collect();
+    let keys = "retries = 3\nretry = { budget_per_second = 0, backoff = \"1ms\" }\nejection = { consecutive_failures = 0 }";
+    let weir = weir(endpoints(&list, keys)).await?;
+    let load = LoadPlan::new(weir.address("web")?, "/").connections(8).start();
+    load.passed(AFTER).await?;
+    let report = load.stop().await?;
+    assert_eq!(report.ok, 0, "{report}");
+    let retries = count(&weir, "weir_cluster_retries_total{cluster=\"origin\"}").await?;
+    let (asked, made) =
+        (report.failed as f64, all.iter().map(ScriptedOrigin::requests).sum::<usize>() as f64);
+    assert!(retries > 0.0 && retries <= asked * 0.2 + 2.0, "{retries} retries of {asked}");
+    assert_eq!(made, asked + retries);
+    Ok(())
+}

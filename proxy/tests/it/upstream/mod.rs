@@ -14,9 +14,12 @@ mod limits;
 mod mirror;
 mod priority;
 mod retry;
+mod retry_policies;
 mod reuse;
+mod slow_start;
 mod timeout;
 mod tls;
+mod zones;
 
 use std::net::SocketAddr;
 

@@ -48,6 +48,17 @@ pub(crate) fn simulate(plan: &Plan, serve: impl Fn(usize, Nanos, &mut Wyrand) ->
     world.records
 }
 
+/// The same where a server takes only a part of its share at a time.
+pub(crate) fn simulate_by_part(
+    plan: &Plan,
+    serve: impl Fn(usize, Nanos, &mut Wyrand) -> Service,
+    part: &dyn Fn(usize, Nanos) -> f64,
+) -> Vec<Record> {
+    let mut world = World { part: Some(part), ..World::new(plan, serve) };
+    world.run();
+    world.records
+}
+
 /// A time with this mean, exponentially distributed.
 pub(crate) fn exponential(mean: f64, random: &mut Wyrand) -> Nanos {
     (-mean * (1.0 - random.unit()).ln()) as Nanos
@@ -86,6 +97,7 @@ enum Event {
 struct World<'a, S> {
     plan: &'a Plan,
     serve: S,
+    part: Option<&'a dyn Fn(usize, Nanos) -> f64>,
     servers: Vec<Server>,
     desks: Vec<Desk>,
     picker: Picker,
@@ -102,6 +114,7 @@ impl<'a, S: Fn(usize, Nanos, &mut Wyrand) -> Service> World<'a, S> {
         Self {
             plan,
             serve,
+            part: None,
             picker: Picker::new(plan.algorithm, &servers),
             desks: servers.iter().map(|_| Desk::default()).collect(),
             servers,
@@ -132,7 +145,13 @@ impl<'a, S: Fn(usize, Nanos, &mut Wyrand) -> Service> World<'a, S> {
     fn arrive(&mut self, now: Nanos) {
         let next = now + exponential(1e9 / self.plan.per_second, &mut self.random);
         self.events.push(Reverse((next, Event::Arrival)));
-        let pick = self.picker.pick(&self.servers, now, &mut self.random, &Ask::default());
+        let pick = match self.part {
+            None => self.picker.pick(&self.servers, now, &mut self.random, &Ask::default()),
+            Some(part) => {
+                let part = |server| part(server, now);
+                self.picker.pick_by_part(&self.servers, now, &mut self.random, None, |_| false, part)
+            }
+        };
         let server = pick.expect("there are servers");
         self.servers[server].load().begin();
         self.outstanding += usize::from(self.is_recorded(now));

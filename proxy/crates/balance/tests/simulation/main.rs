@@ -9,5 +9,7 @@ mod refusals;
 mod retry_storm;
 mod server;
 mod slow_endpoint;
+mod slow_start;
 mod stuck_endpoint;
 mod two_choices;
+mod zones;

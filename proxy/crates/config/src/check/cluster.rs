@@ -1,12 +1,14 @@
 //! Checks of `[clusters.NAME]`.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use super::Checker;
+use super::{Checker, retry::hedge};
 use crate::{
     checked::{
-        Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, Hedge, Retry, UpstreamNames,
-        UpstreamTls,
+        Address, Balancer, Cluster, ClusterLimits, Endpoint, Endpoints, UpstreamNames, UpstreamTls, ZONE,
     },
     document::Place,
     file::{self, BalancerKind, List, PeakEwma},
@@ -29,6 +31,13 @@ impl Checker<'_, '_> {
                 "shorten it, or lengthen exchange_timeout",
             );
         }
+        if file.slow_start.is_some() && by_key(file.balancer) {
+            self.findings.warn(
+                &at.key("slow_start"),
+                "has no effect where a key chooses the endpoint: keys would move to and fro",
+                "leave it out, or choose another balancer",
+            );
+        }
         let retry = self.retry(file, at);
         let health = file.health.as_ref().map(|health| self.health(file, health, &at.key("health")));
         let endpoints = self.endpoints(file, at);
@@ -47,13 +56,12 @@ impl Checker<'_, '_> {
             exchange_timeout: file.exchange_timeout.0,
             retries: file.retries,
             retry,
-            hedge: file
-                .hedge
-                .as_ref()
-                .and_then(|hedge| Some(Hedge { after: hedge.after?.0, most: hedge.most })),
+            hedge: file.hedge.as_ref().and_then(hedge),
             ejection: self.ejection(&file.ejection, &at.key("ejection")),
             panic_percent: file.panic_percent,
             subset_fallback_to_any: file.subset_fallback == file::SubsetFallback::Any,
+            slow_start: file.slow_start.map(|time| time.0),
+            own_zone: self.own_zone(file, at),
             health: match health {
                 None => None,
                 Some(health) => Some(health?),
@@ -68,26 +76,21 @@ impl Checker<'_, '_> {
         })
     }
 
-    fn retry(&mut self, file: &file::Cluster, at: &Place<'_>) -> Retry {
-        let retry = &file.retry;
-        let per_try_timeout = retry.per_try_timeout.map(|timeout| timeout.0);
-        if per_try_timeout.is_some_and(|timeout| timeout >= file.exchange_timeout.0) {
-            let reason =
-                format!("has no effect: the whole exchange may take no longer ({})", file.exchange_timeout);
-            self.findings.warn(
-                &at.key("retry").key("per_try_timeout"),
-                reason,
-                "shorten it, or lengthen exchange_timeout",
-            );
+    /// The zone whose endpoints are preferred.
+    fn own_zone(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Arc<str>> {
+        let zone = self.zone.filter(|_| file.zone_preference)?;
+        let preference_at = at.key("zone_preference");
+        if by_key(file.balancer) {
+            if self.document.has(&preference_at) {
+                self.findings.warn(
+                    &preference_at,
+                    "has no effect where a key chooses the endpoint",
+                    "leave it out, or choose another balancer",
+                );
+            }
+            return None;
         }
-        Retry {
-            statuses: retry.statuses.items().map(|(_, status)| *status).collect(),
-            grpc: retry.grpc.items().map(|(_, status)| *status).collect(),
-            per_try_timeout,
-            buffer: retry.buffer.bytes(),
-            budget_percent: retry.budget_percent,
-            budget_per_second: retry.budget_per_second,
-        }
+        Some(zone.into())
     }
 
     fn endpoints(&mut self, file: &file::Cluster, at: &Place<'_>) -> Option<Endpoints> {
@@ -171,10 +174,26 @@ impl Checker<'_, '_> {
                 address: self.absolute(address),
                 weight: endpoint.weight,
                 priority: endpoint.priority,
-                labels: endpoint.labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+                labels: self.labels(endpoint, &at),
             }));
         }
         endpoints
+    }
+
+    fn labels(&mut self, endpoint: &file::Endpoint, at: &Place<'_>) -> BTreeMap<Arc<str>, Arc<str>> {
+        let mut labels: BTreeMap<Arc<str>, Arc<str>> = endpoint
+            .labels
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect();
+        if let Some(zone) = &endpoint.zone {
+            let label = labels.insert(ZONE.into(), zone.as_str().into());
+            if let Some(other) = label.filter(|label| **label != **zone) {
+                let reason = format!("its label `zone` says `{}`", other.escape_debug());
+                self.findings.value(&at.key("zone"), reason, "leave one of them out");
+            }
+        }
+        labels
     }
 
     /// Something is written as the server name, right or wrong.
@@ -196,6 +215,11 @@ impl Checker<'_, '_> {
         let allow_tls12 = file.allow_tls12.unwrap_or(true);
         Some(UpstreamTls::Names(UpstreamNames { ca, server_name, certificate, allow_tls12 }))
     }
+}
+
+/// Whether the same key always leads to the same endpoint.
+fn by_key(balancer: BalancerKind) -> bool {
+    matches!(balancer, BalancerKind::RingHash | BalancerKind::Maglev)
 }
 
 fn balancer(file: &file::Cluster) -> Balancer {

@@ -10,6 +10,7 @@ mod health;
 mod identity;
 mod listener;
 mod protocol;
+mod retry;
 mod unused;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 
 use crate::{
     Written,
-    checked::{AccessLog, Admin, ClusterId, Config, Dns, Endpoint, FilterId, RateLimit},
+    checked::{AccessLog, Admin, ClusterId, Config, Dns, Endpoint, FilterId, MemoryMark, RateLimit},
     document::{Document, Place},
     endpoints::ENDPOINTS_MAX,
     file::{self, File, FilePath, List, LogTarget, Name, WorkerCount},
@@ -38,6 +39,7 @@ pub(crate) fn check(
         filters: positions(document, "filters"),
         clusters: positions(document, "clusters"),
         identities: positions(document, "identities"),
+        zone: file.node.zone.as_deref(),
         document,
         base_dir,
         findings,
@@ -57,6 +59,10 @@ pub(crate) fn check(
     let clusters_at = root.key("clusters");
     let clusters =
         collect(&file.clusters, |name, cluster| checker.cluster(name, cluster, &clusters_at.key(name)));
+    let policies_at = root.key("retry_policies");
+    let retry_policies = collect(&file.retry_policies, |name, policy| {
+        Some(checker.retry_policy(name, policy, &policies_at.key(name)))
+    });
     let identities_at = root.key("identities");
     let identities = collect(&file.identities, |name, identity| {
         checker.identity(name, identity, &identities_at.key(name))
@@ -71,6 +77,11 @@ pub(crate) fn check(
         },
         cache: file.cache.directory.as_ref().map(|path| checker.path(path)),
         drain: file.drain.timeout.0,
+        memory: match file.overload.memory {
+            file::MemoryMark::Off => None,
+            file::MemoryMark::Bytes(bytes) => Some(MemoryMark::Bytes(bytes)),
+            file::MemoryMark::Percent(percent) => Some(MemoryMark::Percent(percent)),
+        },
         log: file.telemetry.log,
         access_log: match &file.access_log.to {
             LogTarget::Off => AccessLog::Off,
@@ -81,6 +92,7 @@ pub(crate) fn check(
         filters: filters?,
         clusters: clusters?,
         limits: collect(&file.limits, rate_limit)?,
+        retry_policies: retry_policies?,
         identities: identities?,
         warnings: Vec::new(),
         written: Written::default(),
@@ -98,7 +110,7 @@ pub(crate) fn endpoints(
     findings: &mut Findings<'_>,
 ) -> Option<Vec<Endpoint>> {
     let (filters, clusters, identities) = Default::default();
-    let mut checker = Checker { filters, clusters, identities, document, base_dir, findings };
+    let mut checker = Checker { filters, clusters, identities, zone: None, document, base_dir, findings };
     let root = Place::Root;
     let at = root.key("endpoints");
     let listed = checker.listed(&file.endpoints, &at, unnamed_tls);
@@ -119,6 +131,8 @@ struct Checker<'a, 'd> {
     filters: BTreeMap<&'a str, u32>,
     clusters: BTreeMap<&'a str, u32>,
     identities: BTreeMap<&'a str, u32>,
+    /// Of the process.
+    zone: Option<&'a str>,
     document: &'a Document<'a>,
     base_dir: &'a Path,
     findings: &'a mut Findings<'d>,

@@ -1,6 +1,6 @@
 //! What of a cluster's configuration is about trying again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,10 @@ pub struct Retry {
     pub grpc: Vec<GrpcStatus>,
     /// From the end of the request to the head of the response; none: as long as the exchange may take.
     pub per_try_timeout: Option<Duration>,
+    /// The first wait, at most (25 ms); each further one may be twice as long.
+    pub backoff: Duration,
+    /// The longest (250 ms).
+    pub backoff_most: Duration,
     /// Bytes of a request's body that are kept to be sent again (64 KiB).
     pub buffer: usize,
     /// Retries within 10 s in percent of the requests, 0 to 100 (20).
@@ -27,8 +31,29 @@ pub struct Retry {
 pub struct Hedge {
     /// How long the first is waited for, and then each further one.
     pub after: Duration,
-    /// Further ones, 1 to 3 (1).
+    /// Further ones, 0 to 3 (1).
     pub most: u8,
+}
+
+/// What of a cluster's retries and hedging is otherwise for exchanges that name this; none: nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    /// As in `[retry_policies.NAME]`.
+    pub name: Arc<str>,
+    /// Further attempts.
+    pub retries: Option<u8>,
+    /// See [`Retry`], as for the rest.
+    pub statuses: Option<Vec<u16>>,
+    /// gRPC statuses.
+    pub grpc: Option<Vec<GrpcStatus>>,
+    /// For one attempt.
+    pub per_try_timeout: Option<Duration>,
+    /// The first wait.
+    pub backoff: Option<Duration>,
+    /// The longest.
+    pub backoff_most: Option<Duration>,
+    /// When another endpoint is asked as well.
+    pub hedge: Option<Hedge>,
 }
 
 /// The status of a gRPC call that went wrong; the numbers are those of `grpc-status`.

@@ -62,6 +62,16 @@ pub(crate) struct Cluster {
     pub(crate) panic_percent: u32,
     /// Where an exchange goes for which a filter asked for labels that no endpoint carries.
     pub(crate) subset_fallback: SubsetFallback,
+    /// An endpoint that joins others, or comes back after it was ejected or unhealthy, gets a tenth of its share at
+    /// first and the whole after this time, growing evenly. Not where a key chooses the endpoint (`ring_hash`,
+    /// `maglev`). Without it an endpoint gets its whole share at once.
+    #[schemars(extend("x-least" = "1s", "x-most" = "1h"), example = "30s")]
+    pub(crate) slow_start: Option<Duration>,
+    /// Send traffic to endpoints in the zone of the process (`[node]`) as long as they suffice, the rest to all
+    /// others. They suffice as long as they weigh five sevenths of what a zone has on average, of the endpoints in
+    /// use; if there are fewer, so much less of the traffic stays. Of no effect where the process or the endpoints
+    /// have no zone, and where a key chooses the endpoint (`ring_hash`, `maglev`).
+    pub(crate) zone_preference: bool,
     pub(crate) health: Option<Health>,
     pub(crate) limits: ClusterLimits,
     /// Tell endpoints who a connection comes from (PROXY protocol), in its first bytes. Only for `tcp` and
@@ -89,6 +99,8 @@ impl Default for Cluster {
             ejection: Ejection::default(),
             panic_percent: 50,
             subset_fallback: SubsetFallback::None,
+            slow_start: None,
+            zone_preference: true,
             health: None,
             limits: ClusterLimits::default(),
             proxy_protocol: None,
@@ -172,7 +184,8 @@ pub(crate) struct EndpointsFile {
 #[schemars(extend("required" = ["address"]))]
 pub(crate) struct Endpoint {
     /// Where it listens. A name stands for every address that it has, each an endpoint of its own; it is asked for
-    /// again as often as its answers say (1 s to 1 h).
+    /// again as often as its answers say (1 s to 1 h). SRV records tell hosts, ports, weights and priorities: the
+    /// best of theirs counts as `priority`, the next ones after it.
     #[schemars(
         example = "10.0.0.1:8080",
         example = "users.internal:8080",
@@ -186,6 +199,9 @@ pub(crate) struct Endpoint {
     /// Whatever tells endpoints apart; filters choose subsets by it.
     #[schemars(example = json!({ "version": "v1" }))]
     pub(crate) labels: BTreeMap<String, String>,
+    /// Where it is. The same as a label `zone`.
+    #[schemars(example = &"eu-central-1a")]
+    pub(crate) zone: Option<String>,
     /// Endpoints with a larger number are used when those with a smaller one do not suffice: 0 takes all the traffic
     /// as long as five in seven of its endpoints are in use, below that the next one takes the rest.
     #[schemars(range(min = 0, max = 100))]
@@ -194,7 +210,7 @@ pub(crate) struct Endpoint {
 
 impl Default for Endpoint {
     fn default() -> Endpoint {
-        Endpoint { address: None, weight: 1, labels: BTreeMap::new(), priority: 0 }
+        Endpoint { address: None, weight: 1, labels: BTreeMap::new(), zone: None, priority: 0 }
     }
 }
 

@@ -14,6 +14,7 @@ mod identity;
 mod list;
 mod listener;
 mod network;
+mod overload;
 mod retry;
 mod spiffe;
 mod text;
@@ -32,7 +33,8 @@ pub(crate) use identity::Identity;
 pub(crate) use list::{List, Named};
 pub(crate) use listener::{Certificate, Listener, ListenerLimits, ListenerTls, Protocol};
 pub(crate) use network::Network;
-pub(crate) use retry::{Hedge, Retry};
+pub(crate) use overload::{MemoryMark, Overload};
+pub(crate) use retry::{Hedge, Retry, RetryPolicy};
 pub(crate) use spiffe::{PeerPattern, SpiffeIdText, WorkloadApi};
 pub use text::BUILTIN_FILTERS;
 pub(crate) use text::{FilePath, LogTarget, Name, Sha256, Upgrade, Wasm, WorkerCount};
@@ -49,8 +51,10 @@ use crate::checked;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct File {
     pub(crate) admin: Option<Admin>,
+    pub(crate) node: Node,
     pub(crate) workers: Workers,
     pub(crate) drain: Drain,
+    pub(crate) overload: Overload,
     pub(crate) restart: Option<Restart>,
     pub(crate) cache: Cache,
     pub(crate) dns: Dns,
@@ -60,6 +64,7 @@ pub(crate) struct File {
     pub(crate) filters: Named<Filter>,
     pub(crate) clusters: Named<Cluster>,
     pub(crate) limits: Named<RateLimit>,
+    pub(crate) retry_policies: Named<RetryPolicy>,
     pub(crate) identities: Named<Identity>,
 }
 
@@ -72,6 +77,16 @@ pub(crate) struct Admin {
     /// Where it listens. Whoever can reach it can drain the proxy and swap filters: keep it on loopback.
     #[schemars(example = "127.0.0.1:9901")]
     pub(crate) address: Option<AdminAddress>,
+}
+
+/// Where the process runs.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Node {
+    /// Its zone, as endpoints name theirs. Clusters with endpoints in this zone send traffic there first: see
+    /// `zone_preference`. The environment variable `WEIR_ZONE` overrules it, so that all zones can have one file.
+    #[schemars(example = &"eu-central-1a")]
+    pub(crate) zone: Option<String>,
 }
 
 /// The threads that carry traffic. A change comes into force with a restart.

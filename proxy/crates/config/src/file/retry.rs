@@ -1,7 +1,9 @@
-//! `[clusters.NAME.retry]`: a section of its own, because most clusters do well without a word of it.
+//! `[clusters.NAME.retry]`: a section of its own, because most clusters do well without a word of it; and
+//! `[retry_policies.NAME]`, for exchanges that want it otherwise.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{Duration, List, Size};
 use crate::checked::GrpcStatus;
@@ -22,6 +24,13 @@ pub(crate) struct Retry {
     /// one is answered 504. Without it an attempt may take all of `exchange_timeout`.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1d"), example = "2s")]
     pub(crate) per_try_timeout: Option<Duration>,
+    /// Before the second attempt there is a wait of up to this, by chance; before each further one of up to twice as
+    /// much as before the last.
+    #[schemars(extend("x-least" = "1us", "x-most" = "1m"))]
+    pub(crate) backoff: Duration,
+    /// No such wait is longer, unless the answer's `Retry-After` says so.
+    #[schemars(extend("x-least" = "1us", "x-most" = "1m"))]
+    pub(crate) backoff_most: Duration,
     /// Bytes of a request's body that are kept, to be sent again. A request of which more has been sent is not
     /// tried again.
     #[schemars(extend("x-least" = "0B", "x-most" = "16MiB"))]
@@ -44,9 +53,36 @@ pub(crate) struct Hedge {
     /// How long to wait before another one is asked: about what nineteen of twenty answers take.
     #[schemars(extend("x-least" = "1ms", "x-most" = "1m"), example = "50ms")]
     pub(crate) after: Option<Duration>,
-    /// How many may be asked beside the first, each after the same time.
-    #[schemars(range(min = 1, max = 3))]
+    /// How many may be asked beside the first, each after the same time; 0: none.
+    #[schemars(range(min = 0, max = 3))]
     pub(crate) most: u8,
+}
+
+/// What is tried again, and how, for exchanges of which a filter says so: those with the fact `retry.policy` that
+/// names this policy (the `retry_policy` of a route of `builtin:router`). What is not said here is as the cluster has it.
+/// The budget is the cluster's always.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetryPolicy {
+    /// Further attempts. A filter that names a number itself overrules it.
+    #[schemars(range(min = 0, max = 10), example = 3)]
+    pub(crate) retries: Option<u8>,
+    /// See `[clusters.NAME.retry]`, as for all that follows.
+    #[schemars(inner(range(min = 400, max = 599)), example = json!([503, 429]))]
+    pub(crate) statuses: Option<List<u16>>,
+    /// gRPC statuses after which a call is tried again.
+    #[schemars(example = json!(["unavailable", "aborted"]))]
+    pub(crate) grpc: Option<List<GrpcStatus>>,
+    /// How long an attempt waits for the head of its response.
+    #[schemars(extend("x-least" = "1ms", "x-most" = "1d"), example = "500ms")]
+    pub(crate) per_try_timeout: Option<Duration>,
+    /// The wait before the second attempt, at most.
+    #[schemars(extend("x-least" = "1us", "x-most" = "1m"), example = "100ms")]
+    pub(crate) backoff: Option<Duration>,
+    /// The longest wait.
+    #[schemars(extend("x-least" = "1us", "x-most" = "1m"), example = "2s")]
+    pub(crate) backoff_most: Option<Duration>,
+    pub(crate) hedge: Option<Hedge>,
 }
 
 impl Default for Hedge {
@@ -61,6 +97,8 @@ impl Default for Retry {
             statuses: [502, 503, 504].into_iter().collect(),
             grpc: [GrpcStatus::Unavailable].into_iter().collect(),
             per_try_timeout: None,
+            backoff: Duration::milliseconds(25),
+            backoff_most: Duration::milliseconds(250),
             buffer: Size::kib(64),
             budget_percent: 20,
             budget_per_second: 10,
