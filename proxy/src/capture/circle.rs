@@ -2,12 +2,15 @@
 //! passed on again. The rules let the proxy's user alone; this is for when they name another one.
 //!
 //! A captured connection is the proxy's own if the proxy has made one from the same address to the same destination
-//! lately. Nothing is remembered as long as nothing is captured.
+//! lately, and still has it open: as long as it does, nobody else on this machine can have another such one, and
+//! afterwards the system soon gives that port to others. Nothing is remembered as long as nothing is captured.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
+    os::fd::{AsRawFd, RawFd},
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -24,8 +27,8 @@ use tokio::net::TcpStream;
 const LATELY: Duration = Duration::from_secs(60);
 const MOST: usize = 16 * 1024;
 
-/// Something was captured, so that circles are possible. What is not its own of the first connection is at the latest
-/// seen at the second.
+/// Something was captured, so that circles are possible. An own connection that was made before goes round once more
+/// before it is known for one.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
 static MADE: Mutex<Made> = Mutex::new(Made { pairs: BTreeMap::new(), order: VecDeque::new() });
@@ -33,8 +36,18 @@ static MADE: Mutex<Made> = Mutex::new(Made { pairs: BTreeMap::new(), order: VecD
 /// From where, and to where.
 type Pair = (SocketAddr, SocketAddr);
 
+/// A socket of ours.
+#[derive(Clone, Copy)]
+struct Own {
+    since: Instant,
+    /// Its place in the table of descriptors, where another one may follow it.
+    place: RawFd,
+    /// What tells it from those.
+    inode: u64,
+}
+
 struct Made {
-    pairs: BTreeMap<Pair, Instant>,
+    pairs: BTreeMap<Pair, Own>,
     /// The oldest first.
     order: VecDeque<(Instant, Pair)>,
 }
@@ -60,8 +73,9 @@ pub fn is_closed_by(peer: SocketAddr, destination: SocketAddr) -> bool {
     if !WATCHED.load(Relaxed) {
         WATCHED.store(true, Relaxed);
     }
-    let made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    made.pairs.contains_key(&(canonical(peer), canonical(destination)))
+    let pair = (canonical(peer), canonical(destination));
+    let own = MADE.lock().unwrap_or_else(PoisonError::into_inner).pairs.get(&pair).copied();
+    own.is_some_and(Own::is_open)
 }
 
 /// Begins to connect. The lock is held meanwhile: the connection may be accepted before this is over, and whoever asks
@@ -73,25 +87,37 @@ fn begin(socket: &Socket, to: SocketAddr) -> io::Result<()> {
         _ => {}
     }
     if let Some(from) = socket.local_addr()?.as_socket() {
-        made.note((canonical(from), canonical(to)), Instant::now());
+        let (since, place, inode) = (Instant::now(), socket.as_raw_fd(), rustix::fs::fstat(socket)?.st_ino);
+        made.note((canonical(from), canonical(to)), Own { since, place, inode });
     }
     Ok(())
 }
 
+impl Own {
+    fn is_open(self) -> bool {
+        const TABLE: &str = "/proc/self/fd";
+        match std::fs::read_link(Path::new(TABLE).join(self.place.to_string())) {
+            Ok(link) => link.as_os_str() == format!("socket:[{}]", self.inode).as_str(),
+            // Nothing is there any more; or nobody can tell, and it is better to refuse one too many.
+            Err(_) => !Path::new(TABLE).exists(),
+        }
+    }
+}
+
 impl Made {
-    fn note(&mut self, pair: Pair, now: Instant) {
+    fn note(&mut self, pair: Pair, own: Own) {
         while let Some((when, oldest)) = self.order.front().copied() {
-            if self.order.len() < MOST && now.saturating_duration_since(when) < LATELY {
+            if self.order.len() < MOST && own.since.saturating_duration_since(when) < LATELY {
                 break;
             }
             self.order.pop_front();
             // The same port may have been used again.
-            if self.pairs.get(&oldest) == Some(&when) {
+            if self.pairs.get(&oldest).is_some_and(|known| known.since == when) {
                 self.pairs.remove(&oldest);
             }
         }
-        self.pairs.insert(pair, now);
-        self.order.push_back((now, pair));
+        self.pairs.insert(pair, own);
+        self.order.push_back((own.since, pair));
     }
 }
 
@@ -110,16 +136,22 @@ mod tests {
         (SocketAddr::from(([10, 0, 0, 1], port)), SocketAddr::from(([10, 0, 0, 2], 80)))
     }
 
+    fn own(since: Instant) -> Own {
+        Own { since, place: 0, inode: 0 }
+    }
+
     #[tokio::test]
     async fn own_connections_are_known_by_the_time_they_are_accepted() {
         let elsewhere = SocketAddr::from(([192, 0, 2, 1], 80));
         assert!(!is_closed_by(elsewhere, elsewhere), "from now on it is watched");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = listener.local_addr().unwrap();
-        let _ours = connect(to).await.unwrap();
+        let ours = connect(to).await.unwrap();
         let (_, peer) = listener.accept().await.unwrap();
         assert!(is_closed_by(peer, to));
         assert!(!is_closed_by(peer, elsewhere));
+        drop(ours);
+        assert!(!is_closed_by(peer, to), "others may have the port now");
         let _others = TcpStream::connect(to).await.unwrap();
         let (_, peer) = listener.accept().await.unwrap();
         assert!(!is_closed_by(peer, to));
@@ -137,12 +169,12 @@ mod tests {
         let mut made = Made { pairs: BTreeMap::new(), order: VecDeque::new() };
         let begun = Instant::now();
         for port in 0..=MOST as u16 {
-            made.note(pair(port), begun);
+            made.note(pair(port), own(begun));
         }
         assert_eq!((made.pairs.len(), made.order.len()), (MOST, MOST));
         assert!(!made.pairs.contains_key(&pair(0)));
-        made.note(pair(1), begun + LATELY / 2);
-        made.note(pair(60_000), begun + LATELY);
+        made.note(pair(1), own(begun + LATELY / 2));
+        made.note(pair(60_000), own(begun + LATELY));
         let left: Vec<_> = made.pairs.keys().copied().collect();
         assert_eq!(left, [pair(1), pair(60_000)]);
     }
