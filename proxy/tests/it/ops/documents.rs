@@ -27,7 +27,7 @@ const DOCUMENTS: [&str; 15] = [
 ];
 
 /// Commands of others: they begin with one of these.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "git clone ",
     "cd ",
     "rustup target add ",
@@ -41,6 +41,7 @@ const OTHERS: [&str; 15] = [
     "openssl ",
     "h2spec ",
     "key=",
+    "WEIR_ROTATION_SECONDS=",
     "sudo ",
     "mv ",
 ];
