@@ -15,6 +15,8 @@ pub struct Config {
     pub(crate) allow: Vec<RuleConfig>,
     #[serde(default)]
     pub(crate) audit: bool,
+    #[serde(default)]
+    pub(crate) connection: bool,
     #[serde(default = "minute")]
     pub(crate) remember: Span,
 }
@@ -27,6 +29,12 @@ pub(crate) struct RuleConfig {
     #[serde(default)]
     pub(crate) from: Option<OneOrMany>,
     #[serde(default)]
+    pub(crate) address: Option<OneOrMany>,
+    #[serde(default)]
+    pub(crate) sni: Option<OneOrMany>,
+    #[serde(default)]
+    pub(crate) listener: Option<OneOrMany>,
+    #[serde(default)]
     pub(crate) method: Option<OneOrMany>,
     #[serde(default)]
     pub(crate) path: Option<OneOrMany>,
@@ -36,6 +44,20 @@ pub(crate) struct RuleConfig {
     pub(crate) headers: BTreeMap<String, ValueConfig>,
     #[serde(default)]
     pub(crate) facts: BTreeMap<String, ValueConfig>,
+}
+
+impl RuleConfig {
+    /// The first key that says something of requests, which no connection has.
+    pub(crate) fn about_requests(&self) -> Option<&'static str> {
+        let keys = [
+            ("method", self.method.is_some()),
+            ("path", self.path.is_some()),
+            ("path_prefix", self.path_prefix.is_some()),
+            ("headers", !self.headers.is_empty()),
+            ("facts", !self.facts.is_empty()),
+        ];
+        keys.into_iter().find_map(|(key, said)| said.then_some(key))
+    }
 }
 
 /// A text, or several of which one has to fit.

@@ -2,9 +2,10 @@
 
 use weir_sdk::{Field, Metric, Ready, Request, Setup, Text};
 
+use crate::caller;
 use crate::config::{OneOrMany, RuleConfig, TestConfig, ValueConfig};
-use crate::identity::Caller;
 use crate::path::{Path, is_below};
+use crate::subject::Subject;
 
 /// What a rule does with what it fits. Where a request can be read in more than one way, one of them is enough for
 /// a rule that denies, and none for a rule that allows.
@@ -17,14 +18,14 @@ pub(crate) enum Effect {
 pub(crate) struct Rule {
     name: Text,
     effect: Effect,
-    conditions: Vec<Condition>,
+    of_caller: Vec<caller::Condition>,
+    of_request: Vec<Condition>,
     pub(crate) counter: Metric,
     /// What a request gets that it fits.
     pub(crate) decision: Ready,
 }
 
 enum Condition {
-    From(Field, Vec<Caller>),
     Method(Field, Vec<String>),
     Path(Field, Paths),
     Header(Field, Test),
@@ -54,11 +55,7 @@ impl Rule {
         setup: &mut Setup,
     ) -> Result<Self, String> {
         let mut conditions = Vec::new();
-        if let Some(from) = &config.from {
-            let callers = some(from, "from")?.iter().map(|text| Caller::new(text));
-            let callers = callers.collect::<Result<_, _>>().map_err(|reason| format!("`from`: {reason}"))?;
-            conditions.push(Condition::From(setup.request("@peer.identity"), callers));
-        }
+        let of_caller = caller::Condition::all(&config, setup)?;
         if let Some(method) = &config.method {
             let methods = some(method, "method")?.to_vec();
             if let Some(odd) = methods.iter().find(|method| !is_method(method)) {
@@ -85,25 +82,26 @@ impl Rule {
             }
             conditions.push(Condition::Fact(setup.request(format!("@{name}")), test));
         }
-        Ok(Rule { name: Text::Shared(config.name.into()), effect, conditions, counter, decision })
+        let name = Text::Shared(config.name.into());
+        Ok(Rule { name, effect, of_caller, of_request: conditions, counter, decision })
     }
 
     pub(crate) fn name(&self) -> &Text {
         &self.name
     }
 
-    pub(crate) fn fits(&self, request: &Request<'_>) -> bool {
-        self.conditions.iter().all(|condition| condition.holds(request, self.effect))
+    pub(crate) fn fits(&self, subject: Subject<'_>) -> bool {
+        let of_request = |request: &Request<'_>| {
+            self.of_request.iter().all(|condition| condition.holds(request, self.effect))
+        };
+        self.of_caller.iter().all(|condition| condition.holds(subject))
+            && (self.of_request.is_empty() || subject.request().is_some_and(of_request))
     }
 }
 
 impl Condition {
     fn holds(&self, request: &Request<'_>, effect: Effect) -> bool {
         match self {
-            Condition::From(field, callers) => {
-                let identity = request.text(*field);
-                callers.iter().any(|caller| caller.matches(identity))
-            }
             Condition::Method(field, methods) => {
                 request.text(*field).is_some_and(|method| methods.iter().any(|one| one == method))
             }
@@ -200,7 +198,18 @@ impl Test {
     }
 }
 
-fn some<'a>(texts: &'a OneOrMany, key: &str) -> Result<&'a [String], String> {
+/// Reads a text, or several.
+pub(crate) fn each<T>(
+    texts: &OneOrMany,
+    key: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let read = some(texts, key)?.iter().map(|text| read(text));
+    read.collect::<Result<_, _>>().map_err(|reason| format!("`{key}`: {reason}"))
+}
+
+/// The texts, of which there has to be one.
+pub(crate) fn some<'a>(texts: &'a OneOrMany, key: &str) -> Result<&'a [String], String> {
     match texts.all() {
         [] => Err(format!("`{key}`: the list is empty: nothing would fit; leave it out to fit everything")),
         all => Ok(all),

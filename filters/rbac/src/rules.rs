@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_sdk::{Decision, Field, Metric, Ready, Request, Setup, Text};
+use weir_sdk::{Decision, Field, Metric, Ready, Setup, Text};
 
 use crate::config::{Config, RuleConfig};
 use crate::rule::{Effect, Rule};
+use crate::subject::{Known, Subject};
 
 /// Rules with a counter of their own; the proxy gives a filter 64 counters. The others share one.
 const COUNTED: usize = 56;
@@ -32,35 +33,35 @@ pub(crate) struct Unmatched {
     decision: Ready,
 }
 
-/// What becomes of a request.
-pub(crate) enum Verdict<'a> {
+/// What becomes of a request, or of a connection.
+pub(crate) enum Judgement<'a> {
     Allowed(&'a Rule),
     Denied(&'a Rule),
     /// No rule allows it.
     Unmatched(&'a Unmatched),
 }
 
-impl Verdict<'_> {
+impl Judgement<'_> {
     pub(crate) fn count(&self) {
         match self {
-            Verdict::Allowed(rule) | Verdict::Denied(rule) => rule.counter.increment(),
-            Verdict::Unmatched(none) => none.counter.increment(),
+            Judgement::Allowed(rule) | Judgement::Denied(rule) => rule.counter.increment(),
+            Judgement::Unmatched(none) => none.counter.increment(),
         }
     }
 
     /// Made when the filter was configured.
     pub(crate) fn decision(&self) -> Decision {
         match self {
-            Verdict::Allowed(rule) | Verdict::Denied(rule) => (&rule.decision).into(),
-            Verdict::Unmatched(none) => (&none.decision).into(),
+            Judgement::Allowed(rule) | Judgement::Denied(rule) => (&rule.decision).into(),
+            Judgement::Unmatched(none) => (&none.decision).into(),
         }
     }
 
     /// One word: the rule's name, or that there is none.
     pub(crate) fn reason(&self) -> Text {
         match self {
-            Verdict::Allowed(rule) | Verdict::Denied(rule) => rule.name().clone(),
-            Verdict::Unmatched(_) => NO_RULE.into(),
+            Judgement::Allowed(rule) | Judgement::Denied(rule) => rule.name().clone(),
+            Judgement::Unmatched(_) => NO_RULE.into(),
         }
     }
 }
@@ -77,12 +78,15 @@ impl Rules {
                     .to_owned(),
             );
         }
+        if config.connection {
+            about_connections(&config)?;
+        }
         let asks_who = config.deny.iter().chain(&config.allow).any(|rule| rule.from.is_some());
         let keep = config.remember.0;
         let mut making = Making { names: BTreeSet::new(), keep, setup };
         let deny = making.all(config.deny, Effect::Deny)?;
         let allow = making.all(config.allow, Effect::Allow)?;
-        let identity = asks_who.then(|| setup.request("@peer.identity"));
+        let identity = asks_who.then(|| Known::Identity.ask(setup));
         let unmatched = Unmatched {
             counter: Metric::named("denied_by_no_rule", "Decisions to deny because no rule allows."),
             decision: Ready::new(Decision::answer(403).reason(NO_RULE).keep(keep)),
@@ -90,20 +94,35 @@ impl Rules {
         Ok(Rules { deny, allow, unmatched, identity })
     }
 
-    pub(crate) fn judge(&self, request: &Request<'_>) -> Verdict<'_> {
-        if let Some(rule) = self.deny.iter().find(|rule| rule.fits(request)) {
-            return Verdict::Denied(rule);
+    pub(crate) fn judge(&self, subject: Subject<'_>) -> Judgement<'_> {
+        if let Some(rule) = self.deny.iter().find(|rule| rule.fits(subject)) {
+            return Judgement::Denied(rule);
         }
-        match self.allow.iter().find(|rule| rule.fits(request)) {
-            Some(rule) => Verdict::Allowed(rule),
-            None => Verdict::Unmatched(&self.unmatched),
+        match self.allow.iter().find(|rule| rule.fits(subject)) {
+            Some(rule) => Judgement::Allowed(rule),
+            None => Judgement::Unmatched(&self.unmatched),
         }
     }
 
     /// Who calls, for the log; never what else is in the request.
-    pub(crate) fn told<'a>(&self, request: &Request<'a>) -> &'a str {
-        self.identity.and_then(|field| request.text(field)).unwrap_or("a caller without identity")
+    pub(crate) fn told<'a>(&self, subject: Subject<'a>) -> &'a str {
+        let identity = self.identity.and_then(|field| subject.text(Known::Identity, field));
+        identity.unwrap_or("a caller without identity")
     }
+}
+
+/// Rules that say something of requests have nothing to go by.
+fn about_connections(config: &Config) -> Result<(), String> {
+    for rule in config.deny.iter().chain(&config.allow) {
+        if let Some(key) = rule.about_requests() {
+            return Err(format!(
+                "the rule \"{}\" has `{key}`, which no connection has: with `connection` rules are about `from`, \
+                 `address`, `sni` and `listener`; rules about requests belong in another filter",
+                rule.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 struct Making<'a> {

@@ -63,12 +63,8 @@ pub fn check_reply(reply: &Reply) -> Result<(), String> {
 }
 
 fn apply_route(plan: &FilterPlan, route: &Route, request: &mut Request) -> Result<(), String> {
-    let granted = |position: u32| {
-        let granted = plan.clusters.get(position as usize).ok_or("routes to a cluster it did not name")?;
-        if granted.route { Ok(granted) } else { Err("routes to a cluster that it may only ask") }
-    };
-    let cluster = route.cluster.map(granted).transpose()?;
-    let mirror = route.mirror.map(granted).transpose()?;
+    let cluster = route.cluster.map(|position| plan.granted(position)).transpose()?;
+    let mirror = route.mirror.map(|position| plan.granted(position)).transpose()?;
     let both = route.path.is_some() && route.authority.is_some();
     let path_before = both.then(|| request.head.path_and_query().to_owned());
     if let Some(path) = &route.path

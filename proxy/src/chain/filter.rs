@@ -66,9 +66,9 @@ impl Deref for Given {
 
 /// What came of asking a filter.
 #[derive(Debug)]
-pub enum Ruling {
+pub enum Ruling<T = Given> {
     /// It decided.
-    Decided(Given),
+    Decided(T),
     /// It failed, and config says to go on without it.
     Skipped,
     /// It failed, and config says that this denies.
@@ -172,10 +172,15 @@ impl LocalFilter {
 
     /// A hook of this very filter answered what cannot be carried out: as any fault, that costs the instance.
     pub fn wrong_answer(&self, worker: &Worker, reason: &str) -> Ruling {
+        self.rule(Err(self.wrong(worker, reason)))
+    }
+
+    /// As [`wrong_answer`](Self::wrong_answer), before config is asked what follows.
+    pub(super) fn wrong(&self, worker: &Worker, reason: &str) -> Error {
         let fault = Fault::WrongAnswer(reason.to_owned());
         self.slot.borrow_mut().discard();
         self.memory.borrow_mut().clear();
-        self.rule(Err(self.faulted(worker, &fault)))
+        self.faulted(worker, &fault)
     }
 
     fn decide(&self, worker: &Worker, id: u64, view: &View, request: &mut Request) -> Result<Given, Error> {
@@ -230,7 +235,7 @@ impl LocalFilter {
     }
 
     /// Calls a hook on the instance, if there is one.
-    fn call<T>(
+    pub(super) fn call<T>(
         &self,
         worker: &Worker,
         hook: Hook,
@@ -287,9 +292,9 @@ impl LocalFilter {
     }
 
     /// What config says of a fault.
-    fn rule(&self, outcome: Result<Given, Error>) -> Ruling {
+    pub(super) fn rule<T>(&self, outcome: Result<T, Error>) -> Ruling<T> {
         match (outcome, self.plan.config.on_fault) {
-            (Ok(given), _) => Ruling::Decided(given),
+            (Ok(decided), _) => Ruling::Decided(decided),
             (Err(_), OnFault::Skip) => Ruling::Skipped,
             (Err(error), OnFault::Deny | OnFault::LastGood) => Ruling::Denied(error),
         }

@@ -5,6 +5,7 @@
 //! exchange walks over the local filters; nothing here waits.
 
 mod apply;
+mod connection;
 mod data;
 mod filter;
 mod instance;
@@ -14,6 +15,7 @@ mod recipe;
 mod tally;
 
 pub use apply::{apply_to_request, apply_to_response, check_reply};
+pub use connection::{Refused, judge_connection, judges_connections};
 pub use data::{DATA_LARGEST, DataEntry, DataSet, read_data};
 pub use filter::{Given, LocalFilter, Ruling};
 pub use plan::{FilterPlan, Granted, LastFault, PlanError, Prepare};

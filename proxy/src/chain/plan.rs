@@ -198,6 +198,12 @@ impl FilterPlan {
         self.program.shared().metrics()
     }
 
+    /// The cluster at a position that the filter gave, if it may route to it.
+    pub fn granted(&self, position: u32) -> Result<&Granted, &'static str> {
+        let granted = self.clusters.get(position as usize).ok_or("routes to a cluster it did not name")?;
+        if granted.route { Ok(granted) } else { Err("routes to a cluster that it may only ask") }
+    }
+
     /// The position this filter gave to cluster `id`.
     pub fn position_of(&self, id: ClusterId) -> Option<u32> {
         self.clusters.iter().position(|granted| granted.id == id).map(|at| at as u32)

@@ -8,6 +8,7 @@ use weir_config::checked::{ClusterId, ListenerProtocol, ProxyProtocolMode};
 
 use super::{
     accept::Accepted,
+    admission::admitted,
     captured::original,
     detect::{Spoken, spoken},
     introduction::{Introduced, introduced},
@@ -34,10 +35,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A connection of which it is known what it speaks, or where it goes.
-enum Opened {
+pub(super) enum Opened {
     H1(Arc<ConnectionInfo>, Io, Buffer),
     H2(Arc<ConnectionInfo>, Prefixed),
-    Tcp(Box<Caller>, ClusterId),
+    /// None: config does not say where, so that a filter has to.
+    Tcp(Box<Caller>, Option<ClusterId>),
 }
 
 /// Serves a connection until it ends.
@@ -48,12 +50,16 @@ pub(super) async fn serve(
     mut closing: Waiter,
 ) {
     // Boxed, as is all that an idle connection need not hold: it begins once, and then mostly waits.
-    match Box::pin(open(state, &listener, accepted, &mut closing)).await {
+    let opened = Box::pin(open(state, &listener, accepted, &mut closing)).await;
+    match opened.and_then(|opened| admitted(state, &listener, opened)) {
         Some(Opened::H1(connection, io, buffer)) => {
             downstream_h1::serve(state, &connection, &io, buffer, listener, &mut closing).await;
         }
         Some(Opened::H2(connection, transport)) => {
             Box::pin(downstream_h2::serve(state, &connection, transport, listener, &mut closing)).await;
+        }
+        Some(Opened::Tcp(caller, None)) if caller.protocol == "TLS" => {
+            refused(state, &listener, Refusal::Name);
         }
         Some(Opened::Tcp(caller, cluster)) => {
             // Boxed: what an idle HTTP connection need not have room for.
@@ -116,33 +122,28 @@ async fn open(
         // Nobody who waits for the server's word is waited for in turn.
         ListenerProtocol::Tcp if permissive => match spoken(&raw, config.limits.detect_timeout).await {
             Spoken::Tls => secured(state, listener, raw, connection, closing).await,
-            Spoken::Http | Spoken::Other => passed(listener, raw, connection, "TCP"),
+            Spoken::Http | Spoken::Other => Some(passed(listener, raw, connection, "TCP")),
         },
         ListenerProtocol::Http | ListenerProtocol::Tcp if tls => {
             secured(state, listener, raw, connection, closing).await
         }
         ListenerProtocol::Http => plain(state, listener, raw, connection, closing).await,
-        ListenerProtocol::Tcp => passed(listener, raw, connection, "TCP"),
+        ListenerProtocol::Tcp => Some(passed(listener, raw, connection, "TCP")),
         ListenerProtocol::TlsPassthrough => by_name(state, listener, raw, connection, closing).await,
         ListenerProtocol::Detect => match spoken(&raw, config.limits.detect_timeout).await {
             Spoken::Http => plain(state, listener, raw, connection, closing).await,
             Spoken::Tls if tls => secured(state, listener, raw, connection, closing).await,
-            Spoken::Tls => passed(listener, raw, connection, "TLS"),
-            Spoken::Other => passed(listener, raw, connection, "TCP"),
+            Spoken::Tls => Some(passed(listener, raw, connection, "TLS")),
+            Spoken::Other => Some(passed(listener, raw, connection, "TCP")),
         },
     }
 }
 
 /// Goes to its cluster whatever it is.
-fn passed(
-    listener: &LocalListener,
-    raw: Raw,
-    connection: ConnectionInfo,
-    protocol: &'static str,
-) -> Option<Opened> {
-    let cluster = home(listener, &connection)?;
+fn passed(listener: &LocalListener, raw: Raw, connection: ConnectionInfo, protocol: &'static str) -> Opened {
+    let cluster = home(listener, &connection);
     let caller = Caller { connection, protocol, io: Io::new(raw.into()), read: Buffer::default() };
-    Some(Opened::Tcp(Box::new(caller), cluster))
+    Opened::Tcp(Box::new(caller), cluster)
 }
 
 /// Where a connection goes that nobody understands.
@@ -165,15 +166,13 @@ async fn by_name(
         return refused(state, listener, Refusal::Hello);
     };
     let own = connection.home.as_ref().map(|(slot, _)| *slot);
-    let Some(cluster) = tcp::route(&listener.plan.config, sni.as_deref(), own) else {
-        return refused(state, listener, Refusal::Name);
-    };
+    let cluster = tcp::route(&listener.plan.config, sni.as_deref(), own);
     connection.sni = sni;
     let caller = Caller { connection, protocol: "TLS", io, read };
     Some(Opened::Tcp(Box::new(caller), cluster))
 }
 
-fn refused(state: &LocalState, listener: &LocalListener, why: Refusal) -> Option<Opened> {
+pub(super) fn refused(state: &LocalState, listener: &LocalListener, why: Refusal) -> Option<Opened> {
     listener.plan.metrics.refused.one(state.worker.index, why);
     None
 }
@@ -228,7 +227,7 @@ async fn secured(
     let transport = Transport::TlsServer(Box::new(stream));
     if listener.plan.config.protocol == ListenerProtocol::Tcp {
         let (io, read) = (Io::new(transport), Buffer::default());
-        let cluster = home(listener, &connection)?;
+        let cluster = home(listener, &connection);
         let caller = Caller { connection, protocol: "TCP", io, read };
         return Some(Opened::Tcp(Box::new(caller), cluster));
     }

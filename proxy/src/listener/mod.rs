@@ -1,6 +1,7 @@
 //! Listening: sockets, workers, and what arrives on them.
 
 pub mod accept;
+mod admission;
 mod captured;
 mod closing;
 mod connection;

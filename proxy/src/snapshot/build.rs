@@ -4,6 +4,7 @@
 //! filters with their instances, certificates - so that a reload costs what it changes.
 
 mod clusters;
+mod deaf;
 
 use std::{
     borrow::Cow,
@@ -145,6 +146,9 @@ impl Builder {
             }
         }
         let (mut renewals, mut failed) = Renewal::find(&listeners, &clusters);
+        if filters.len() == config.filters.len() {
+            deaf::find(&config, &filters).into_iter().for_each(|(place, reason)| fail(place, reason));
+        }
         let Identities { all: identities, renewals: svids, failed: unusable } = identities;
         renewals.extend(svids);
         failed.extend(unusable);
@@ -184,6 +188,9 @@ impl Builder {
         }
         let mut filters = before.filters.clone();
         filters[at] = built;
+        if let Some((place, reason)) = deaf::find(&before.config, &filters).into_iter().next() {
+            return Err(BuildError { place, reason });
+        }
         Ok(Some(Snapshot {
             generation: before.generation + 1,
             config: Arc::clone(&before.config),

@@ -147,16 +147,7 @@ impl Io {
 
     /// Where the peer connected to; none for Unix sockets.
     pub fn local_address(&self) -> Option<std::net::SocketAddr> {
-        let transport = self.transport.borrow();
-        let tcp = match &*transport {
-            Transport::Tcp(tcp) => tcp,
-            Transport::TlsServer(tls) => match tls.get_ref().0 {
-                Raw::Tcp(tcp) => tcp,
-                Raw::Unix(_) => return None,
-            },
-            Transport::TlsClient(_) | Transport::Unix(_) => return None,
-        };
-        tcp.local_addr().ok()
+        self.transport.borrow().local_address()
     }
 
     /// Gives the transport back.
@@ -194,6 +185,19 @@ impl From<Raw> for Transport {
 }
 
 impl Transport {
+    /// Where the peer connected to; none for Unix sockets.
+    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::TlsServer(tls) => match tls.get_ref().0 {
+                Raw::Tcp(tcp) => tcp,
+                Raw::Unix(_) => return None,
+            },
+            Self::TlsClient(_) | Self::Unix(_) => return None,
+        };
+        tcp.local_addr().ok()
+    }
+
     /// What TLS could run on; None: it is TLS already.
     pub fn into_raw(self) -> Option<Raw> {
         match self {

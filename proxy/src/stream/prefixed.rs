@@ -22,6 +22,11 @@ impl Prefixed {
     pub fn new(prefix: Buffer, transport: Transport) -> Self {
         Self { prefix, transport }
     }
+
+    /// Where the peer connected to; none for Unix sockets.
+    pub fn local_address(&self) -> Option<std::net::SocketAddr> {
+        self.transport.local_address()
+    }
 }
 
 impl AsyncRead for Prefixed {

@@ -32,7 +32,13 @@ pub struct Caller {
 }
 
 /// Connects a caller to an endpoint of the cluster and moves bytes until the end.
-pub async fn serve(state: &Rc<LocalState>, listener: &LocalListener, caller: Caller, cluster: ClusterId) {
+/// Without a cluster it is closed, and accounted for.
+pub async fn serve(
+    state: &Rc<LocalState>,
+    listener: &LocalListener,
+    caller: Caller,
+    cluster: Option<ClusterId>,
+) {
     let Caller { connection, protocol, io, read } = caller;
     let account = Account::begin(state, listener, &connection, protocol);
     // Only the cluster is kept: a connection of days must not keep a whole configuration.
@@ -52,11 +58,11 @@ pub async fn serve(state: &Rc<LocalState>, listener: &LocalListener, caller: Cal
 
 fn leading(
     state: &LocalState,
-    slot: ClusterId,
+    slot: Option<ClusterId>,
     connection: &ConnectionInfo,
 ) -> Result<Rc<LocalCluster>, Failure> {
     let snapshot = state.snapshot();
-    let cluster = snapshot.cluster(slot).ok_or(Failure::NoRoute)?;
+    let cluster = slot.and_then(|slot| snapshot.cluster(slot)).ok_or(Failure::NoRoute)?;
     if !cluster.is_for_destinations() {
         return Ok(Rc::clone(cluster));
     }

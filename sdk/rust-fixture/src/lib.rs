@@ -7,8 +7,8 @@ use serde::Deserialize;
 use weir_sdk::crypto::{self, Key};
 use weir_sdk::state::{self, Cell, Limit};
 use weir_sdk::{
-    Answer, AnswerFailure, Body, Cluster, Condition, Decision, Field, Hooks, Metric, Outcome, Policy,
-    Request, Response, ResponseField, Setup,
+    Answer, AnswerFailure, Body, Cluster, Condition, Connection, Decision, Field, Hooks, Metric, Outcome,
+    Policy, Request, Response, ResponseField, Setup, Verdict,
 };
 
 /// `cluster` to route to and ask; `quiet` leaves `on_response` out.
@@ -149,6 +149,15 @@ impl Policy for Everything {
                     .keep(Duration::from_secs(1))
                     .into()
             }
+        }
+    }
+
+    fn on_connection(&mut self, connection: &Connection<'_>) -> Verdict {
+        match connection.sni() {
+            Some("to.test") => Verdict::to(self.cluster),
+            Some("shown.test") => Verdict::refuse(format!("{connection:?}")),
+            Some("panic.test") => panic!("asked to"),
+            _ => Verdict::pass(),
         }
     }
 

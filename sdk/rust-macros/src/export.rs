@@ -53,6 +53,12 @@ fn lifecycle(filter: &Type) -> TokenStream {
 
 fn hook(hook: Hook) -> TokenStream {
     match hook {
+        Hook::Connection => quote! {
+            #[unsafe(export_name = "weir:policy/connection@0.1.0#on-connection")]
+            unsafe extern "C" fn on_connection(shown: *const abi::RawConnection) -> *const u8 {
+                unsafe { abi::on_connection(&FILTER, shown) }
+            }
+        },
         Hook::Request => quote! {
             #[unsafe(export_name = "weir:policy/request@0.1.0#on-request")]
             unsafe extern "C" fn on_request(

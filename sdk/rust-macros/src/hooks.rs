@@ -5,6 +5,7 @@ use syn::{Error, FnArg, ImplItem, ItemImpl, Result, Type, parse_quote};
 /// Hooks an author may write, beside `configure`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hook {
+    Connection,
     Request,
     RequestBody,
     Answer,
@@ -12,7 +13,8 @@ pub(crate) enum Hook {
     Complete,
 }
 
-const NAMES: [(&str, Hook); 5] = [
+const NAMES: [(&str, Hook); 6] = [
+    ("on_connection", Hook::Connection),
     ("on_request", Hook::Request),
     ("on_request_body", Hook::RequestBody),
     ("on_answer", Hook::Answer),
@@ -31,6 +33,7 @@ pub(crate) fn complete(item: &mut ItemImpl) -> Result<Vec<Hook>> {
     }
     let flags = hooks.iter().map(|hook| {
         let name = match hook {
+            Hook::Connection => quote::quote!(CONNECTION),
             Hook::Request => quote::quote!(REQUEST),
             Hook::RequestBody => quote::quote!(REQUEST_BODY),
             Hook::Answer => quote::quote!(ANSWER),

@@ -14,6 +14,7 @@ pub(crate) fn component_type(hooks: &[Hook]) -> Result<Vec<u8>, String> {
         format!("{CONTRACT}\nworld filter {{ import state; import host; import crypto; export lifecycle;");
     for hook in hooks {
         text.push_str(match hook {
+            Hook::Connection => " export connection;",
             Hook::Request => " export request;",
             Hook::RequestBody => " export request-body;",
             Hook::Answer => " export answer;",

@@ -41,10 +41,11 @@
 //! # }
 //! ```
 //!
-//! Three layers, from an author's side down: the trait and its values (`policy`, `exchange`,
+//! Three layers, from an author's side down: the trait and its values (`policy`, `connection`, `exchange`,
 //! `decision`, `setup`), what the proxy offers (`state`, `host`, `crypto`), and two backends for both:
 //! `abi` speaks the canonical ABI with the proxy, `testing` is a proxy made of values for `cargo test`.
 
+mod connection;
 pub mod crypto;
 mod decision;
 mod exchange;
@@ -68,6 +69,7 @@ use abi::imports as backend;
 #[cfg(not(target_family = "wasm"))]
 use testing::backend;
 
+pub use connection::{Address, Connection, Protocol, Verdict};
 pub use decision::{Decision, Edit, Passage, Question, Reply, Route};
 pub use exchange::{Answer, AnswerFailure, AnswerMessage, Body, Outcome, Request, Response};
 pub use host::{Level, Metric, log, now_ms, random};

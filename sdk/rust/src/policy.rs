@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::connection::{Connection, Verdict};
 use crate::decision::Decision;
 use crate::exchange::{Answer, Body, Outcome, Request, Response};
 use crate::setup::Setup;
@@ -21,6 +22,13 @@ pub trait Policy: Sized + 'static {
     /// Called once in each instance, first. Declares with `setup` what the hooks will need; the error
     /// text goes to the operator, and the version running before keeps running.
     fn configure(config: Self::Config, setup: &mut Setup) -> Result<Self, String>;
+
+    /// A connection arrived, and it is known who calls: before it goes to an endpoint, or before its first
+    /// exchange. The only hook on listeners that carry no HTTP.
+    fn on_connection(&mut self, connection: &Connection<'_>) -> Verdict {
+        let _ = connection;
+        Verdict::pass()
+    }
 
     /// The head of a request arrived.
     fn on_request(&mut self, request: &Request<'_>) -> Decision {
@@ -102,6 +110,8 @@ impl Hooks {
     pub const COMPLETE: Hooks = Hooks(8);
     /// `on_answer`: follows from asking, not from the proxy's interest list.
     pub const ANSWER: Hooks = Hooks(16);
+    /// `on_connection`.
+    pub const CONNECTION: Hooks = Hooks(32);
 
     /// Both sets.
     pub const fn with(self, other: Hooks) -> Hooks {
@@ -121,6 +131,6 @@ impl Hooks {
     /// As the contract's `hooks` flags, which do not name `answer`.
     #[cfg(target_family = "wasm")]
     pub(crate) const fn contract_bits(self) -> u8 {
-        self.0 & 0b1111
+        self.0 & 0b1111 | (self.0 & Hooks::CONNECTION.0) >> 1
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use weir_sdk::testing::Filter;
-use weir_sdk::{AnswerFailure, Decision, Hooks, Level, NoConfig, Outcome, Policy, Request, Setup};
+use weir_sdk::{
+    AnswerFailure, Connection, Decision, Hooks, Level, NoConfig, Outcome, Policy, Protocol, Request, Setup,
+    Verdict,
+};
 use weir_sdk_fixture::Everything;
 
 fn everything() -> Filter<Everything> {
@@ -31,6 +34,56 @@ fn the_attribute_sees_which_hooks_are_written() {
     assert!(Everything::HOOKS.contains(Hooks::REQUEST.with(Hooks::REQUEST_BODY).with(Hooks::ANSWER)));
     assert!(Filter::<Half>::new(json!({})).is_ok());
     assert!(Filter::<Half>::new(json!({ "a": 1 })).is_err());
+}
+
+#[test]
+fn a_connection_is_shown_as_it_was_built() {
+    struct Door(bool);
+    #[weir_sdk::filter]
+    impl Policy for Door {
+        fn configure(_: NoConfig, setup: &mut Setup) -> Result<Self, String> {
+            setup.cluster("back");
+            Ok(Door(true))
+        }
+        fn on_connection(&mut self, connection: &Connection<'_>) -> Verdict {
+            let is_whole = (connection.listener(), connection.protocol()) == ("edge", Protocol::Http2)
+                && connection.is_secure()
+                && connection.peer().is_some_and(|peer| (peer.ip, peer.port) == ("192.0.2.7", 4711))
+                && connection.local().is_some_and(|local| (local.ip, local.port) == ("::1", 443))
+                && connection.destination().is_some_and(|to| (to.ip, to.port) == ("10.0.0.1", 5432))
+                && (connection.sni(), connection.identity()) == (Some("a.test"), Some("spiffe://td/a"));
+            if is_whole && self.0 { Verdict::pass() } else { Verdict::refuse("not whole") }
+        }
+    }
+    assert_eq!(Door::HOOKS, Hooks::CONNECTION);
+    let filter = Filter::<Door>::new(json!({})).unwrap();
+    let whole = filter.connection().listener("edge").protocol(Protocol::Http2).peer("192.0.2.7", 4711);
+    let whole = whole.local("::1", 443).destination("10.0.0.1", 5432).sni("a.test").identity("spiffe://td/a");
+    assert_eq!(whole.send(), Verdict::pass());
+    let plain = filter.connection().unix().send();
+    assert_eq!((plain.passes(), plain.reason()), (false, Some("not whole")));
+}
+
+#[test]
+fn a_connection_goes_where_the_filter_says() {
+    let filter = everything();
+    let cluster = filter.cluster("origin");
+    let to = filter.connection().sni("to.test").send();
+    assert_eq!((to.passes(), to.cluster()), (true, Some(cluster)));
+    assert_eq!(filter.connection().send(), Verdict::pass());
+    // Whoever does without the hook is not asked.
+    struct Without;
+    #[weir_sdk::filter]
+    impl Policy for Without {
+        fn configure(_: NoConfig, setup: &mut Setup) -> Result<Self, String> {
+            setup.without(Hooks::CONNECTION);
+            Ok(Without)
+        }
+        fn on_connection(&mut self, _: &Connection<'_>) -> Verdict {
+            Verdict::refuse("asked")
+        }
+    }
+    assert_eq!(Filter::<Without>::new(json!({})).unwrap().connection().send(), Verdict::pass());
 }
 
 #[test]

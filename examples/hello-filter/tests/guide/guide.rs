@@ -7,11 +7,12 @@ const GUIDE: &str = include_str!("../../../../docs/filter-authors-guide.md");
 const README: &str = include_str!("../../README.md");
 
 /// Everything of this package that the compiler sees.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("../../src/lib.rs"),
     include_str!("../hello.rs"),
     include_str!("asking.rs"),
     include_str!("bodies.rs"),
+    include_str!("connections.rs"),
     include_str!("counting.rs"),
     include_str!("data.rs"),
     include_str!("limits.rs"),

@@ -4,6 +4,7 @@
 
 mod asking;
 mod bodies;
+mod connections;
 mod counting;
 mod data;
 mod guide;

@@ -72,9 +72,12 @@ impl HookSet {
     pub const RESPONSE: Self = Self(8);
     /// `on-complete`.
     pub const COMPLETE: Self = Self(16);
+    /// `on-connection`.
+    pub const CONNECTION: Self = Self(32);
 
     /// Each hook with the interface that exports it.
-    pub(crate) const NAMED: [(Self, &'static str); 5] = [
+    pub(crate) const NAMED: [(Self, &'static str); 6] = [
+        (Self::CONNECTION, "connection"),
         (Self::REQUEST, "request"),
         (Self::REQUEST_BODY, "request-body"),
         (Self::ANSWER, "answer"),
@@ -104,7 +107,7 @@ impl HookSet {
         self.0 == 0
     }
 
-    /// Names as in `wit/policy.wit`, in the order in which an exchange meets them.
+    /// Names as in `wit/policy.wit`, in the order in which a connection and its exchanges meet them.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMED.into_iter().filter(move |(hook, _)| self.contains(*hook)).map(|(_, name)| name)
     }

@@ -11,13 +11,15 @@ use wasmtime::{
 };
 
 use crate::{
-    Answer, AnswerFailure, Decision, HookSet, Interest, LoadError, Outcome, Values, View, contract,
-    contract::{Config, RawInterest, Seen},
+    Answer, AnswerFailure, ConnectionView, Decision, HookSet, Interest, LoadError, Outcome, Values, Verdict,
+    View, contract,
+    contract::{Config, FormerHooks, Hooks, RawInterest, Seen},
     host::{self, Host},
 };
 
-type Configure = TypedFunc<(Config<'static>,), (Result<RawInterest, String>,)>;
+type ConfigureTo<H> = TypedFunc<(Config<'static>,), (Result<RawInterest<H>, String>,)>;
 type Update = TypedFunc<(&'static str, &'static [u8]), (Result<(), String>,)>;
+type OnConnection = TypedFunc<(ConnectionView<'static>,), (Verdict,)>;
 type OnRequest = TypedFunc<(u64, Seen<'static>), (Decision,)>;
 type OnRequestBody = TypedFunc<(u64, u64, &'static [u8]), (Decision,)>;
 type OnAnswer = TypedFunc<(u64, &'static [u8], Result<Answer, AnswerFailure>), (Decision,)>;
@@ -36,6 +38,7 @@ pub(crate) struct Linked<V: Values> {
 struct Exports {
     configure: ComponentExportIndex,
     update: ComponentExportIndex,
+    connection: Option<ComponentExportIndex>,
     request: Option<ComponentExportIndex>,
     request_body: Option<ComponentExportIndex>,
     answer: Option<ComponentExportIndex>,
@@ -47,11 +50,18 @@ struct Exports {
 pub(crate) struct Functions {
     configure: Configure,
     update: Update,
+    connection: Option<OnConnection>,
     request: Option<OnRequest>,
     request_body: Option<OnRequestBody>,
     answer: Option<OnAnswer>,
     response: Option<OnResponse>,
     complete: Option<OnComplete>,
+}
+
+/// `configure`, with the hooks that its component can name.
+enum Configure {
+    Now(ConfigureTo<Hooks>),
+    Former(ConfigureTo<FormerHooks>),
 }
 
 impl<V: Values> Linked<V> {
@@ -87,7 +97,8 @@ impl<V: Values> Linked<V> {
             };
         }
         Ok(Functions {
-            configure: instance.get_typed_func(&mut *store, exports.configure)?,
+            configure: Configure::find(store, instance, exports.configure)?,
+            connection: hook!(connection),
             update: instance.get_typed_func(&mut *store, exports.update)?,
             request: hook!(request),
             request_body: hook!(request_body),
@@ -111,12 +122,27 @@ impl Exports {
         Ok(Self {
             configure: required("lifecycle", "configure")?,
             update: required("lifecycle", "update")?,
+            connection: hook(HookSet::CONNECTION, "connection", "on-connection")?,
             request: hook(HookSet::REQUEST, "request", "on-request")?,
             request_body: hook(HookSet::REQUEST_BODY, "request-body", "on-request-body")?,
             answer: hook(HookSet::ANSWER, "answer", "on-answer")?,
             response: hook(HookSet::RESPONSE, "response", "on-response")?,
             complete: hook(HookSet::COMPLETE, "complete", "on-complete")?,
         })
+    }
+}
+
+impl Configure {
+    /// The error is about the contract as it is now.
+    fn find<V: Values>(
+        store: &mut Store<Host<V>>,
+        instance: Instance,
+        index: ComponentExportIndex,
+    ) -> wasmtime::Result<Self> {
+        instance
+            .get_typed_func(&mut *store, index)
+            .map(Self::Now)
+            .or_else(|error| instance.get_typed_func(&mut *store, index).map(Self::Former).map_err(|_| error))
     }
 }
 
@@ -127,8 +153,11 @@ impl Functions {
         name: &str,
         json: &str,
     ) -> wasmtime::Result<Result<Interest, String>> {
-        let (answer,) = self.configure.call(store, (Config { name, json },))?;
-        Ok(answer.map(Interest::from))
+        let config = (Config { name, json },);
+        Ok(match self.configure {
+            Configure::Now(configure) => configure.call(store, config)?.0.map(Interest::from),
+            Configure::Former(configure) => configure.call(store, config)?.0.map(Interest::from),
+        })
     }
 
     pub(crate) fn update<V: Values>(
@@ -138,6 +167,14 @@ impl Functions {
         content: &[u8],
     ) -> wasmtime::Result<Result<(), String>> {
         Ok(self.update.call(store, (name, content))?.0)
+    }
+
+    pub(crate) fn on_connection<V: Values>(
+        &self,
+        store: &mut Store<Host<V>>,
+        view: &ConnectionView<'_>,
+    ) -> wasmtime::Result<Verdict> {
+        Ok(exported(self.connection)?.call(store, (*view,))?.0)
     }
 
     pub(crate) fn on_request<V: Values>(

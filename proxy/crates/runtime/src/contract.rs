@@ -3,9 +3,15 @@
 //! They mirror `wit/policy.wit`, where each item is documented in full; here is only what a reader of
 //! Rust code needs besides. Names, statuses and positions are as the guest gave them unless said.
 
+mod connection;
+mod wire;
+
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use crate::HookSet;
+
+pub use connection::{Address, ConnectionView, Protocol, Verdict};
+pub(crate) use wire::{Config, FormerHooks, Hooks, RawInterest, Seen};
 
 /// The version of `weir:policy` that this crate speaks.
 pub const VERSION: &str = "0.1.0";
@@ -234,73 +240,13 @@ pub struct Outcome {
     pub now_ms: u64,
 }
 
+/// Flags of `hooks` that were added to the contract after others had been built with it.
+pub(crate) const ADDED_HOOKS: &[&str] = &["connection"];
+
 /// The hooks of these bits, in the order in which the contract names them.
 pub(crate) fn hooks_of(bits: u8) -> HookSet {
-    let named = [HookSet::REQUEST, HookSet::REQUEST_BODY, HookSet::RESPONSE, HookSet::COMPLETE];
+    let named =
+        [HookSet::REQUEST, HookSet::REQUEST_BODY, HookSet::RESPONSE, HookSet::COMPLETE, HookSet::CONNECTION];
     let wanted = (0..).zip(named).filter(|(bit, _)| bits >> bit & 1 == 1);
     wanted.fold(HookSet::NONE, |set, (_, hook)| set.with(hook))
-}
-
-pub(crate) use wire::{Config, RawInterest, Seen};
-
-/// What crosses but is not handed out.
-#[allow(missing_docs, reason = "the macro documents nothing")]
-mod wire {
-    use super::*;
-    use wasmtime::component::flags;
-
-    flags! {
-        Hooks {
-            #[component(name = "request")]
-            const REQUEST;
-            #[component(name = "request-body")]
-            const REQUEST_BODY;
-            #[component(name = "response")]
-            const RESPONSE;
-            #[component(name = "complete")]
-            const COMPLETE;
-        }
-    }
-
-    #[derive(ComponentType, Lift)]
-    #[component(record)]
-    pub(crate) struct RawInterest {
-        hooks: Hooks,
-        when: Vec<Condition>,
-        request: Vec<String>,
-        response: Vec<String>,
-        clusters: Vec<String>,
-        #[component(name = "body-limit")]
-        body_limit: u32,
-    }
-
-    impl From<RawInterest> for Interest {
-        fn from(raw: RawInterest) -> Self {
-            let flags = [Hooks::REQUEST, Hooks::REQUEST_BODY, Hooks::RESPONSE, Hooks::COMPLETE];
-            let bits = (0..).zip(flags).filter(|(_, flag)| raw.hooks & *flag == *flag);
-            Self {
-                hooks: hooks_of(bits.fold(0, |bits, (bit, _)| bits | 1 << bit)),
-                when: raw.when,
-                request: raw.request,
-                response: raw.response,
-                clusters: raw.clusters,
-                body_limit: raw.body_limit,
-            }
-        }
-    }
-
-    #[derive(ComponentType, Lower)]
-    #[component(record)]
-    pub(crate) struct Config<'a> {
-        pub(crate) name: &'a str,
-        pub(crate) json: &'a str,
-    }
-
-    /// A [`crate::View`] on its way into a guest.
-    #[derive(ComponentType, Lower)]
-    #[component(record)]
-    pub(crate) struct Seen<'a> {
-        pub(crate) at: &'a [u32],
-        pub(crate) bytes: &'a [u8],
-    }
 }

@@ -5,7 +5,8 @@ use std::{mem, sync::Arc};
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::{
-    Answer, AnswerFailure, Decision, Fault, HookSet, Interest, Outcome, Passage, Program, Values, View,
+    Answer, AnswerFailure, ConnectionView, Decision, Fault, HookSet, Interest, Outcome, Passage, Program,
+    Values, Verdict, View,
     engine::Counted,
     fault::classify,
     host::{Host, Phase},
@@ -68,6 +69,12 @@ impl<V: Values> Instance<V> {
         let answer = self.call(Phase::Update, |f, store| f.update(store, name, content))?;
         self.settled_memory = self.memory_bytes();
         Ok(answer)
+    }
+
+    /// A connection arrived.
+    pub fn on_connection(&mut self, view: &ConnectionView<'_>) -> Result<Verdict, Fault> {
+        self.exported(HookSet::CONNECTION)?;
+        self.call(Phase::Connection, |f, store| f.on_connection(store, view))
     }
 
     /// The head of a request arrived.

@@ -3,8 +3,8 @@
 use wasmtime::{Module, Store, component::Component};
 
 use crate::{
-    Answer, AnswerFailure, Decision, Engine, HookSet, Interest, LoadError, Outcome, Values, View, component,
-    direct, host::Host,
+    Answer, AnswerFailure, ConnectionView, Decision, Engine, HookSet, Interest, LoadError, Outcome, Values,
+    Verdict, View, component, direct, host::Host,
 };
 
 /// How a policy is called.
@@ -107,6 +107,14 @@ impl Functions {
         content: &[u8],
     ) -> wasmtime::Result<Result<(), String>> {
         call!(self, update(store, name, content))
+    }
+
+    pub(crate) fn on_connection<V: Values>(
+        &self,
+        store: &mut Store<Host<V>>,
+        view: &ConnectionView<'_>,
+    ) -> wasmtime::Result<Verdict> {
+        call!(self, on_connection(store, view))
     }
 
     #[inline]

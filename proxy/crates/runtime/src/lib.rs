@@ -38,7 +38,9 @@ mod view;
 pub use artifact::{Artifact, HookSet, LoadError};
 pub use buckets::{BucketSettings, Buckets};
 pub use compiler::{Compiler, compile_for};
-pub use contract::{Answer, AnswerFailure, Decision, Interest, Outcome, Passage, Question, Reply};
+pub use contract::{
+    Answer, AnswerFailure, ConnectionView, Decision, Interest, Outcome, Passage, Question, Reply, Verdict,
+};
 pub use engine::{Allocation, Engine, EngineError, EngineSettings};
 pub use fault::Fault;
 pub use host::{NoValues, Values};

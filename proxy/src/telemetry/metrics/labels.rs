@@ -95,6 +95,10 @@ label! {
         Circle "circle",
         /// It was going where no cluster is configured for.
         Destination "unknown_destination",
+        /// A filter refused it.
+        Policy "policy",
+        /// A filter failed, and config says that this denies.
+        FilterFault "filter_fault",
     }
 }
 
@@ -283,6 +287,8 @@ impl Label for LocalReply {
 label! {
     /// The hooks of a filter.
     Hook "hook" {
+        /// `on-connection`.
+        Connection "connection",
         /// `on-request`.
         Request "request",
         /// `on-request-body`.

@@ -1,6 +1,7 @@
 //! Policies in the real proxy: every hook, every fault, data, swaps, and the filters that come with Weir.
 
 mod bodies;
+mod connections;
 mod data;
 mod faults;
 mod hooks;

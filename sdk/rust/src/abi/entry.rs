@@ -2,8 +2,9 @@
 
 use std::slice;
 
-use super::raw::RawPair;
+use super::raw::{RawAddress, RawConnection, RawList, RawOption, RawPair};
 use super::{Slot, arena, imports, lower};
+use crate::connection::{Address, Connection, Protocol};
 use crate::exchange::{Answer, AnswerFailure, AnswerMessage, Body, Outcome, Request, Response, View};
 use crate::host::Level;
 use crate::policy::{Config, Policy};
@@ -55,6 +56,44 @@ pub unsafe fn update<P: Policy>(
     let result = slot.with(|filter| filter.update(name, content));
     arena::reset();
     lower::updated(result)
+}
+
+/// What is shown does not fit into parameters: it comes as a record.
+pub unsafe fn on_connection<P: Policy>(slot: &Slot<P>, shown: *const RawConnection) -> *const u8 {
+    // SAFETY: the proxy passes a record that it laid out in a range given by `realloc`, aligned for it.
+    let shown = unsafe { &*shown };
+    let connection = Connection {
+        listener: unsafe { of_list(shown.listener) },
+        protocol: match shown.protocol {
+            0 => Protocol::Tcp,
+            1 => Protocol::Tls,
+            2 => Protocol::Http1,
+            _ => Protocol::Http2,
+        },
+        secure: shown.secure != 0,
+        peer: unsafe { address(&shown.peer) },
+        local: unsafe { address(&shown.local) },
+        destination: unsafe { address(&shown.destination) },
+        sni: unsafe { optional_text(&shown.sni) },
+        identity: unsafe { optional_text(&shown.identity) },
+    };
+    let verdict = slot.with(|filter| filter.on_connection(&connection));
+    arena::reset();
+    lower::verdict(verdict)
+}
+
+unsafe fn of_list<'a>(list: RawList) -> &'a str {
+    unsafe { text(list.at, list.len) }
+}
+
+/// What lies behind a case that is none may be anything, and is not read.
+unsafe fn optional_text<'a>(option: &RawOption<RawList>) -> Option<&'a str> {
+    (option.some != 0).then(|| unsafe { of_list(option.value) })
+}
+
+unsafe fn address<'a>(option: &RawOption<RawAddress>) -> Option<Address<'a>> {
+    let RawAddress { ip, port } = option.value;
+    (option.some != 0).then(|| Address { ip: unsafe { of_list(ip) }, port })
 }
 
 pub unsafe fn on_request<P: Policy>(

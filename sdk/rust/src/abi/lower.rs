@@ -3,8 +3,10 @@
 use super::Single;
 use super::raw::{
     RawCases, RawCondition, RawConfigureResult, RawConfigured, RawDecision, RawEdit, RawInterest, RawList,
-    RawOption, RawPair, RawPassage, RawQuestion, RawReply, RawRoute, RawUpdateResult,
+    RawOption, RawPair, RawPassage, RawQuestion, RawReply, RawRoute, RawUpdateResult, RawVerdict,
+    RawVerdicts,
 };
+use crate::connection::Verdict;
 use crate::decision::{Decision, Edit, Passage, Question, Reply, Route};
 use crate::setup::{Cluster, Setup, Test};
 use crate::text::{Bytes, Text};
@@ -15,6 +17,8 @@ struct Outbox {
     laid: Laid,
     error: String,
     updated: RawUpdateResult,
+    verdict: Option<Verdict>,
+    judged: RawVerdict,
 }
 
 /// A decision as the proxy reads it. The lists' memory is used again and again.
@@ -44,6 +48,8 @@ static OUTBOX: Single<Outbox> = Single::new(Outbox {
     laid: Laid::EMPTY,
     error: String::new(),
     updated: RawUpdateResult { failed: 0, error: RawList::EMPTY },
+    verdict: None,
+    judged: RawVerdict { case: 0, body: RawVerdicts { pass: RawOption { some: 0, value: 0 } } },
 });
 
 /// Lays a decision out and returns where.
@@ -171,6 +177,22 @@ fn fields(fields: &[(Text, Bytes)], pairs: &mut Vec<RawPair>) -> RawList {
 
 fn pair(name: &str, value: &[u8]) -> RawPair {
     RawPair { name: RawList::of(name.as_bytes()), value: RawList::of(value) }
+}
+
+/// Lays a verdict out and returns where.
+pub(super) fn verdict(verdict: Verdict) -> *const u8 {
+    // SAFETY: as in `decision`.
+    let Outbox { verdict: kept, judged, .. } = unsafe { OUTBOX.get() };
+    *judged = match kept.insert(verdict) {
+        Verdict::Pass(cluster) => {
+            let pass = RawOption::of(cluster.map(Cluster::position), 0);
+            RawVerdict { case: 0, body: RawVerdicts { pass } }
+        }
+        Verdict::Refuse(reason) => {
+            RawVerdict { case: 1, body: RawVerdicts { refuse: RawList::of(reason.as_bytes()) } }
+        }
+    };
+    (&raw const *judged).cast()
 }
 
 /// Lays out what `configure` answers. Called once per instance: what it points at is leaked.

@@ -26,10 +26,11 @@ use std::cell::{RefCell, UnsafeCell};
 
 pub use arena::realloc;
 pub use entry::{
-    configure, on_answer, on_complete, on_request, on_request_body, on_response, outcome, update,
+    configure, on_answer, on_complete, on_connection, on_request, on_request_body, on_response, outcome,
+    update,
 };
 pub(crate) use lower::Laid;
-pub use raw::RawPair;
+pub use raw::{RawConnection, RawPair};
 
 /// Holds the filter of this instance.
 pub struct Slot<P>(RefCell<Option<P>>);

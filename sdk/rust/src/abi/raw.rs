@@ -157,6 +157,43 @@ pub(super) struct RawUpdateResult {
     pub(super) error: RawList,
 }
 
+/// `address` of `connection`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct RawAddress {
+    pub(super) ip: RawList,
+    pub(super) port: u16,
+}
+
+/// `connection-view`. Protocols in order: tcp, tls, http1, http2.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RawConnection {
+    pub(super) listener: RawList,
+    pub(super) protocol: u8,
+    pub(super) secure: u8,
+    pub(super) peer: RawOption<RawAddress>,
+    pub(super) local: RawOption<RawAddress>,
+    pub(super) destination: RawOption<RawAddress>,
+    pub(super) sni: RawOption<RawList>,
+    pub(super) identity: RawOption<RawList>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) union RawVerdicts {
+    pub(super) pass: RawOption<u32>,
+    pub(super) refuse: RawList,
+}
+
+/// Cases in order: pass, refuse.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct RawVerdict {
+    pub(super) case: u8,
+    pub(super) body: RawVerdicts,
+}
+
 // As CanonicalABI.md computes them from wit/policy.wit; a change there must change something here.
 const _: () = {
     assert!(size_of::<RawPair>() == 16);
@@ -170,4 +207,6 @@ const _: () = {
     assert!(size_of::<RawInterest>() == 40);
     assert!(size_of::<RawConfigureResult>() == 44);
     assert!(size_of::<RawUpdateResult>() == 12);
+    assert!(size_of::<RawConnection>() == 84);
+    assert!(size_of::<RawVerdict>() == 12);
 };

@@ -13,7 +13,7 @@ use crate::host::Level;
 pub(super) struct Scope {
     pub(super) world: Rc<World>,
     pub(super) keys: Rc<RefCell<Vec<Key>>>,
-    /// The exchange the hook is about; none in `configure` and `update`.
+    /// The exchange the hook is about; none in `configure`, `update` and `on_connection`.
     pub(super) exchange: Option<(u64, Rc<RefCell<Head>>)>,
     /// Names are found in `configure` only.
     pub(super) configuring: bool,

@@ -1,5 +1,6 @@
 //! What the proxy refuses as a wrong answer. In a test it panics, so that it is found there.
 
+use crate::connection::Verdict;
 use crate::decision::{Decision, Edit, Passage, Question, Reply, Route};
 use crate::setup::Cluster;
 
@@ -46,6 +47,11 @@ pub(super) fn response_decision(decision: &Decision) {
         Decision::Ask(_) => refuse("a question in `on_response`"),
         Decision::Ready(_) => unreachable!("what is plain is not ready"),
     }
+}
+
+/// A verdict on a connection, of a filter that named this many clusters.
+pub(super) fn verdict(verdict: &Verdict, clusters: usize) {
+    check_cluster(verdict.cluster(), clusters);
 }
 
 fn refuse(what: &str) -> ! {

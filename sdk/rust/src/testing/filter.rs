@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::backend::{Scope, enter};
+use super::connection::ConnectionBuilder;
 use super::head::Head;
 use super::jwk::Key;
 use super::request::RequestBuilder;
@@ -73,6 +74,11 @@ impl<P: Policy> Filter<P> {
     /// Begins a request.
     pub fn request(&self) -> RequestBuilder<P> {
         RequestBuilder::new(self.clone())
+    }
+
+    /// Begins a connection.
+    pub fn connection(&self) -> ConnectionBuilder<P> {
+        ConnectionBuilder::new(self.clone())
     }
 
     /// Brings new data, as when a file of the filter's `data` changes.

@@ -37,6 +37,7 @@
 
 pub(crate) mod backend;
 mod check;
+mod connection;
 mod exchange;
 mod filter;
 mod head;
@@ -44,6 +45,7 @@ mod jwk;
 mod request;
 mod world;
 
+pub use connection::ConnectionBuilder;
 pub use exchange::Exchange;
 pub use filter::{Builder, Filter};
 pub use request::RequestBuilder;

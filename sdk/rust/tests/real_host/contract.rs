@@ -1,7 +1,10 @@
 //! A filter with every hook and import: each value crosses as the contract says.
 
-use weir_runtime::contract::{Edit, Fact, Route};
-use weir_runtime::{Answer, AnswerFailure, Decision, Fault, HookSet, Instance, Interest, Passage, View};
+use weir_runtime::contract::{Address, Edit, Fact, Protocol, Route};
+use weir_runtime::{
+    Answer, AnswerFailure, ConnectionView, Decision, Fault, HookSet, Instance, Interest, Passage, Verdict,
+    View,
+};
 
 use super::{Agent, body, outcome, program, request};
 
@@ -24,6 +27,31 @@ fn the_interest_is_what_setup_was_told() {
     assert!(interest.hooks.contains(HookSet::REQUEST) && interest.hooks.contains(HookSet::COMPLETE));
     let refused = program("weir-sdk-fixture").instantiate("{}").err().unwrap();
     assert!(matches!(&refused, Fault::Configure(text) if text.contains("cluster")), "{refused:?}");
+}
+
+#[test]
+fn a_connection_crosses_whole_and_the_verdict_comes_back() {
+    let (mut instance, interest) = everything();
+    assert!(interest.hooks.contains(HookSet::CONNECTION));
+    let mut judged = |view: ConnectionView<'_>| instance.on_connection(&view).unwrap();
+    let sni = |name| ConnectionView { listener: "web", sni: Some(name), ..ConnectionView::default() };
+    assert_eq!(judged(ConnectionView::default()), Verdict::Pass(None));
+    assert_eq!(judged(sni("to.test")), Verdict::Pass(Some(0)));
+    let at = |ip, port| Some(Address { ip, port });
+    let whole = ConnectionView {
+        protocol: Protocol::Http2,
+        secure: true,
+        peer: at("192.0.2.7", 4711),
+        local: at("::1", 443),
+        identity: Some("spiffe://td/a"),
+        ..sni("shown.test")
+    };
+    let shown = r#"Connection { listener: "web", protocol: Http2, secure: true, peer: Some(Address { ip: "192.0.2.7", port: 4711 }), local: Some(Address { ip: "::1", port: 443 }), destination: None, sni: Some("shown.test"), identity: Some("spiffe://td/a") }"#;
+    for _ in 0..3 {
+        assert_eq!(judged(whole), Verdict::Refuse(shown.to_owned()));
+        assert_eq!(judged(sni("to.test")), Verdict::Pass(Some(0)));
+    }
+    assert!(matches!(instance.on_connection(&sni("panic.test")), Err(Fault::Trap(_))));
 }
 
 #[test]

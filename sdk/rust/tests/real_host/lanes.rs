@@ -13,15 +13,17 @@ use proptest::{
     test_runner::{Config, TestRng, TestRunner},
 };
 use weir_runtime::{
-    Answer, AnswerFailure, BucketSettings, Buckets, Decision, Engine, EngineSettings, Fault, HookSet,
-    Instance, Interest, Lane, Limits, Outcome, Program, ProgramSettings, Shared, SharedSettings, View,
+    Answer, AnswerFailure, BucketSettings, Buckets, ConnectionView, Decision, Engine, EngineSettings, Fault,
+    HookSet, Instance, Interest, Lane, Limits, Outcome, Program, ProgramSettings, Shared, SharedSettings,
+    View,
+    contract::{Address, Protocol},
 };
 use weir_testkit::build_guest;
 
 use super::Agent;
 
 /// Package and configuration. Between them they use every hook and every import.
-const FILTERS: [(&str, &str); 9] = [
+const FILTERS: [(&str, &str); 10] = [
     (
         "weir-filter-router",
         r#"{"routes":[
@@ -40,6 +42,11 @@ const FILTERS: [(&str, &str); 9] = [
             {"name":"known","from":"anonymous","facts":{"auth.role":{"prefix":"a"}}}]}"#,
     ),
     (
+        "weir-filter-rbac",
+        r#"{"connection":true,"deny":[{"name":"guests","address":["10.0.0.0/9","2001:db8::/32"]}],
+            "allow":[{"name":"web","from":"spiffe://td/ns/*"},{"name":"db","sni":"*.test","listener":"db"}]}"#,
+    ),
+    (
         "weir-filter-canary",
         r#"{"cluster":"users","sticky":{"header":"x-user"},
             "versions":[{"label":"v1","weight":90},{"label":"v2","weight":10}]}"#,
@@ -51,9 +58,10 @@ const FILTERS: [(&str, &str); 9] = [
     ("weir-filter-circuit-breaker", r#"{"cluster":"users","open_for":"60s"}"#),
     (
         "weir-guest-puppet",
-        r#"{"clusters":["users"],"request":[":path"],"response":["x-a-response"],"limit":"callers"}"#,
+        r#"{"clusters":["users"],"request":[":path"],"response":["x-a-response"],"limit":"callers",
+            "connections":{"":"to 0","to.test":"to 7","shown.test":"show","panic.test":"refuse as asked"}}"#,
     ),
-    ("weir-guest-hostile", r#"{"cluster":"users","bodies":true}"#),
+    ("weir-guest-hostile", r#"{"cluster":"users","bodies":true,"connections":true}"#),
     ("weir-sdk-fixture", r#"{"cluster":"users"}"#),
 ];
 
@@ -79,6 +87,27 @@ impl Shown {
             "authorization" => self.authorization.clone().map(String::into_bytes),
             "x-a" | "x-a-response" | "x-misdeed" => self.script.clone().map(String::into_bytes),
             _ => self.other.clone(),
+        }
+    }
+
+    /// The connection that such an exchange might come on.
+    fn connection(&self) -> ConnectionView<'_> {
+        let one_of = |texts: &[&'static str]| texts[(self.number % texts.len() as u64) as usize];
+        let ip = one_of(&["10.1.2.3", "10.200.0.1", "2001:db8::1", "fd00::1"]);
+        let sni =
+            one_of(&["to.test", "shown.test", "panic.test", "", "giant.test", "trap.test", "astray.test"]);
+        ConnectionView {
+            listener: one_of(&["db", "web"]),
+            protocol: if self.number & 8 == 0 { Protocol::Tcp } else { Protocol::Http2 },
+            secure: self.number & 16 == 0,
+            peer: (self.number & 32 == 0).then_some(Address { ip, port: self.number as u16 }),
+            sni: Some(sni).filter(|sni| !sni.is_empty()),
+            identity: if self.number & 64 == 0 {
+                Some("spiffe://td/ns/x")
+            } else {
+                self.authorization.as_deref()
+            },
+            ..ConnectionView::default()
         }
     }
 
@@ -193,7 +222,10 @@ impl OnLane {
 
     /// All that comes of an exchange, hook by hook.
     fn play(&mut self, exchange: &Exchange) -> Vec<String> {
-        let hooks: [(HookSet, Play); 5] = [
+        let hooks: [(HookSet, Play); 6] = [
+            (HookSet::CONNECTION, |instance, _, of| {
+                instance.on_connection(&of.shown.connection()).map(|verdict| format!("{verdict:?}"))
+            }),
             (HookSet::REQUEST, |instance, interest, of| {
                 let view = of.shown.view(&interest.request);
                 decided(instance.on_request(of.id, &view, &mut Agent))

@@ -21,17 +21,23 @@ impl Checker<'_, '_> {
         let cluster = self.document.has(&at.key("cluster")) || self.document.has(&at.key("destinations"));
         let sni_at = at.key("sni");
         let sni = self.document.has(&sni_at);
+        let chain = self.document.has(&at.key("chain").item(0));
         match file.protocol {
-            Protocol::Tcp | Protocol::Detect if !cluster => self.findings.key(
+            Protocol::Detect if !cluster => self.findings.key(
+                at,
+                format!("a listener with protocol = \"{name}\" needs a cluster, for what is not HTTP"),
+                "for example: cluster = \"db\"",
+            ),
+            Protocol::Tcp if !cluster && !chain => self.findings.key(
                 at,
                 format!(
-                    "a listener with protocol = \"{name}\" needs a cluster: nobody else says where TCP goes"
+                    "a listener with protocol = \"{name}\" needs a cluster, or a chain that says where TCP goes"
                 ),
                 "for example: cluster = \"db\"",
             ),
-            Protocol::TlsPassthrough if !cluster && !sni => self.findings.key(
+            Protocol::TlsPassthrough if !cluster && !sni && !chain => self.findings.key(
                 at,
-                "the listener has neither `sni` nor a cluster: no connection could be passed on",
+                "the listener has neither `sni` nor a cluster nor a chain: no connection could be passed on",
                 "for example: sni = { \"db.example.com\" = \"db\" }",
             ),
             _ => {}
@@ -40,7 +46,7 @@ impl Checker<'_, '_> {
             self.findings.key(
                 &sni_at,
                 "only a listener with protocol = \"tls_passthrough\" routes by the name in TLS",
-                "where TLS ends here, filters are shown the name as `@peer.sni`",
+                "where TLS ends here, filters are shown the name as `@tls.sni`",
             );
         }
         if matches!(file.protocol, Protocol::Tcp | Protocol::TlsPassthrough) {
@@ -76,7 +82,6 @@ impl Checker<'_, '_> {
     /// What only HTTP knows.
     fn without_http(&mut self, protocol: &str, at: &Place<'_>) {
         for (key, help) in [
-            ("chain", "the filters of a chain decide on HTTP requests"),
             ("connect", "`CONNECT` is HTTP's"),
             ("upgrades", "whatever callers speak passes"),
             ("forwarded", "there are no fields to write to"),

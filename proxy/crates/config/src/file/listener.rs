@@ -19,11 +19,12 @@ pub(crate) struct Listener {
     pub(crate) address: Option<ListenerAddress>,
     /// What is spoken there.
     pub(crate) protocol: Protocol,
-    /// The filters that every exchange passes, by name, in order; responses pass them in reverse. A listener
-    /// needs a chain, a cluster, or both.
+    /// The filters that every connection and every exchange passes, by name, in order; responses pass them in
+    /// reverse. A listener needs a chain, a cluster, or both. Where no HTTP is spoken each of the filters has to
+    /// decide on connections.
     #[schemars(example = json!(["routes", "login"]))]
     pub(crate) chain: List<Name>,
-    /// Where an exchange goes when no filter chose a cluster.
+    /// Where an exchange, or a connection that carries no HTTP, goes when no filter chose a cluster.
     #[schemars(example = &"users")]
     pub(crate) cluster: Option<Name>,
     /// Terminate TLS. Without this section the listener speaks plain text.
@@ -84,13 +85,15 @@ pub(crate) enum Protocol {
     /// HTTP/1.1, and HTTP/2: over TLS by ALPN, in plain text by prior knowledge.
     #[default]
     Http,
-    /// Anything, server first or client first: connections go to the listener's cluster. With `tls`, TLS ends here.
+    /// Anything, server first or client first: connections go to the listener's cluster, or to that which a filter of
+    /// the chain chose. With `tls`, TLS ends here.
     Tcp,
     /// TLS that ends elsewhere: connections go, as they are, to the cluster that `sni` has for the name they ask for,
-    /// or to the listener's cluster.
+    /// or to the listener's cluster, unless a filter of the chain chose another.
     TlsPassthrough,
     /// What the first bytes say: HTTP passes the chain, TLS ends here if there is `tls`, and everything else goes to
-    /// the listener's cluster as TCP. So does who says nothing for `detect_timeout`: servers that speak first do not
+    /// the listener's cluster as TCP; of that, filters that decide on connections see the connection, and others
+    /// nothing. So does who says nothing for `detect_timeout`: servers that speak first do not
     /// wait.
     Detect,
 }

@@ -9,13 +9,14 @@ use wasmtime::component::ComponentType;
 
 use super::lift::{Lift, Malformed, Pair, byte, half, long, option, pair, part, word};
 use crate::{
-    Decision, Interest, Passage, Question, Reply,
-    contract::{Condition, Edit, Fact, RawInterest, Route, Test, hooks_of},
+    Decision, Interest, Passage, Question, Reply, Verdict,
+    contract::{Condition, Edit, Fact, FormerHooks, Hooks, RawInterest, Route, Test, hooks_of},
 };
 
 pub(super) const DECISION: usize = 144;
 pub(super) const CONFIGURED: usize = 44;
 pub(super) const UPDATED: usize = 12;
+pub(super) const VERDICT: usize = 12;
 const PASSAGE: usize = 136;
 const ROUTE: usize = 96;
 const REPLY: usize = 32;
@@ -31,8 +32,11 @@ const _: () = {
         assert!(T::SIZE32 == size);
     }
     is::<Decision>(DECISION);
-    is::<Result<RawInterest, String>>(CONFIGURED);
+    // A flag more is no byte more.
+    is::<Result<RawInterest<Hooks>, String>>(CONFIGURED);
+    is::<Result<RawInterest<FormerHooks>, String>>(CONFIGURED);
     is::<Result<(), String>>(UPDATED);
+    is::<Verdict>(VERDICT);
     is::<Passage>(PASSAGE);
     is::<Route>(ROUTE);
     is::<Reply>(REPLY);
@@ -41,7 +45,7 @@ const _: () = {
     is::<(String, Vec<u8>)>(FIELD);
     is::<Fact>(FIELD);
     is::<Condition>(CONDITION);
-    is::<RawInterest>(INTEREST);
+    is::<RawInterest<Hooks>>(INTEREST);
     is::<String>(TEXT);
 };
 
@@ -212,5 +216,14 @@ pub(super) fn updated(lift: &mut Lift<'_>, record: &[u8; UPDATED]) -> Result<Res
         0 => Ok(Ok(())),
         1 => lift.text(pair::<4, UPDATED>(record)).map(Err),
         _ => Err(Malformed::Result),
+    }
+}
+
+/// `verdict`.
+pub(super) fn verdict(lift: &mut Lift<'_>, record: &[u8; VERDICT]) -> Result<Verdict, Malformed> {
+    match byte::<0, VERDICT>(record) {
+        0 => option(byte::<4, VERDICT>(record), || Ok(word::<8, VERDICT>(record))).map(Verdict::Pass),
+        1 => lift.text(pair::<4, VERDICT>(record)).map(Verdict::Refuse),
+        other => Err(Malformed::Case(other.into())),
     }
 }

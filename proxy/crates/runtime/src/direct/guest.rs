@@ -10,7 +10,7 @@ use super::{
     lower::{Lower, Realloc, Ties, secluded},
     plan::{Export, Plan},
 };
-use crate::{Answer, AnswerFailure, Decision, Interest, Outcome, View, host::Host};
+use crate::{Answer, AnswerFailure, ConnectionView, Decision, Interest, Outcome, Verdict, View, host::Host};
 
 /// The functions of one instance, looked up once.
 pub(crate) struct Functions {
@@ -18,6 +18,7 @@ pub(crate) struct Functions {
     realloc: Realloc,
     configure: Function<OfTwoLists>,
     update: Function<OfTwoLists>,
+    connection: Option<Function<u32>>,
     request: Option<Function<OfRequest>>,
     request_body: Option<Function<OfBody>>,
     answer: Option<Function<OfAnswer>>,
@@ -67,6 +68,7 @@ impl Functions {
             realloc,
             configure: find.required("configure")?,
             update: find.required("update")?,
+            connection: find.function("on-connection")?,
             request: find.function("on-request")?,
             request_body: find.function("on-request-body")?,
             answer: find.function("on-answer")?,
@@ -95,6 +97,18 @@ impl Functions {
         let mut lower = self.lower(store);
         let (name, content) = (lower.bytes(name.as_bytes())?, lower.bytes(content)?);
         self.call(lower.store, &self.update, (name.0, name.1, content.0, content.1), answers::updated)
+    }
+
+    /// What it is shown are more values than parameters may be: they go by the address of a record.
+    pub(crate) fn on_connection<V: 'static>(
+        &self,
+        store: &mut Store<Host<V>>,
+        view: &ConnectionView<'_>,
+    ) -> wasmtime::Result<Verdict> {
+        let function = exported(self.connection.as_ref())?;
+        let mut lower = self.lower(store);
+        let view = lower.connection(view)?;
+        self.call(lower.store, function, view, answers::verdict)
     }
 
     #[inline]

@@ -4,13 +4,18 @@
 //! too, and what that answers is checked. While it runs, and while a `post-return` does, the guest may not call
 //! the proxy.
 
-use wasmtime::{AsContextMut, Memory, StoreContextMut, TypedFunc};
+use wasmtime::{AsContextMut, Memory, StoreContextMut, TypedFunc, component::ComponentType};
 
 use super::lift::Pair;
-use crate::{Answer, host::Host};
+use crate::{Answer, ConnectionView, contract::Address, host::Host};
 
 /// A guest's allocator: old address and size, which are always 0, then alignment and size.
 pub(super) type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
+
+/// Bytes of the record `connection-view`; where its fields lie follows from the contract as in [`super::answers`].
+const CONNECTION_VIEW: usize = 84;
+
+const _: () = assert!(<ConnectionView<'static> as ComponentType>::SIZE32 == CONNECTION_VIEW);
 
 /// What imports have to know of their guest.
 pub(crate) struct Ties {
@@ -103,6 +108,37 @@ impl<V: 'static> Lower<'_, V> {
             self.write_pair(at + 8, value)?;
         }
         Ok((address, u32::try_from(fields.len())?))
+    }
+
+    /// `connection-view`, as the address of the record. Fields in their order, as the component lane has it: each
+    /// may allocate.
+    pub(super) fn connection(&mut self, view: &ConnectionView<'_>) -> wasmtime::Result<u32> {
+        let (at, _) = self.allocate(4, CONNECTION_VIEW)?;
+        let listener = self.bytes(view.listener.as_bytes())?;
+        self.write_pair(at, listener)?;
+        self.write(at + 8, &[view.protocol as u8])?;
+        self.write(at + 9, &[u8::from(view.secure)])?;
+        self.optional_address(at + 12, view.peer)?;
+        self.optional_address(at + 28, view.local)?;
+        self.optional_address(at + 44, view.destination)?;
+        self.optional_text(at + 60, view.sni)?;
+        self.optional_text(at + 72, view.identity)?;
+        Ok(at)
+    }
+
+    fn optional_address(&mut self, at: u32, address: Option<Address<'_>>) -> wasmtime::Result<()> {
+        self.write(at, &[u8::from(address.is_some())])?;
+        let Some(Address { ip, port }) = address else { return Ok(()) };
+        let ip = self.bytes(ip.as_bytes())?;
+        self.write_pair(at + 4, ip)?;
+        self.write(at + 12, &port.to_le_bytes())
+    }
+
+    fn optional_text(&mut self, at: u32, text: Option<&str>) -> wasmtime::Result<()> {
+        self.write(at, &[u8::from(text.is_some())])?;
+        let Some(text) = text else { return Ok(()) };
+        let text = self.bytes(text.as_bytes())?;
+        self.write_pair(at + 4, text)
     }
 
     /// `answer`, as its status and two lists.

@@ -14,8 +14,9 @@ use super::{
 use crate::{contract, host};
 
 /// Interfaces that a policy may export, with all their functions. No two functions have the same name.
-const EXPORTED: [(&str, &[&str]); 6] = [
+const EXPORTED: [(&str, &[&str]); 7] = [
     ("lifecycle", &["configure", "update"]),
+    ("connection", &["on-connection"]),
     ("request", &["on-request"]),
     ("request-body", &["on-request-body"]),
     ("answer", &["on-answer"]),

@@ -73,6 +73,8 @@ pub(crate) enum Phase {
     Update,
     /// A hook of this exchange.
     Hook(u64),
+    /// The hook about a connection, which is of no exchange yet.
+    Connection,
 }
 
 impl<V: Values> Host<V> {
@@ -95,7 +97,10 @@ impl<V: Values> Host<V> {
     #[inline]
     pub(crate) fn begin(&mut self, phase: Phase) {
         self.phase = phase;
-        self.meter.begin(if matches!(phase, Phase::Hook(_)) { Occasion::Hook } else { Occasion::Setup });
+        self.meter.begin(match phase {
+            Phase::Hook(_) | Phase::Connection => Occasion::Hook,
+            Phase::Configure | Phase::Update => Occasion::Setup,
+        });
     }
 
     pub(crate) fn only_in_configure(&self, function: &str) -> wasmtime::Result<()> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "../runtime/connection.rs"]
+mod connection;
 #[path = "../runtime/contract.rs"]
 mod contract;
 #[allow(dead_code, reason = "some of it is for comparing the lanes")]

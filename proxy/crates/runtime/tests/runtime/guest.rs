@@ -9,8 +9,9 @@ use wit_parser::Resolve;
 
 const POLICY_WIT: &str = include_str!("../../../../../wit/policy.wit");
 
-/// Hook, its function, its parameters; each but `complete` answers with the address of a decision.
-const HOOKS: [(&str, &str, &str); 5] = [
+/// Hook, its function, its parameters; each but `complete` answers with the address of a decision or verdict.
+const HOOKS: [(&str, &str, &str); 6] = [
+    ("connection", "on-connection", "(param $view i32)"),
     (
         "request",
         "on-request",
@@ -42,7 +43,7 @@ const HOOKS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// Where a decision of zeros lies: pass, change nothing.
+/// Where a decision of zeros lies: pass, change nothing. It is a verdict, too.
 pub(crate) const PASS: u32 = 2048;
 /// Where tests may write a decision of their own.
 pub(crate) const DECISION: u32 = 4096;
@@ -194,6 +195,12 @@ impl Guest {
         self
     }
 
+    /// Is built for the contract as it was before there was `connection`.
+    pub(crate) fn built_before_connections(self) -> Self {
+        let flag = self.contract.lines().find(|line| line.trim() == "connection,").unwrap().to_owned() + "\n";
+        self.misread(&flag, "")
+    }
+
     /// Pages of memory to begin with.
     pub(crate) fn pages(mut self, pages: u32) -> Self {
         self.pages = pages;
@@ -230,7 +237,8 @@ impl Guest {
         for (name, code) in &self.hooks {
             let (_, function, parameters) = HOOKS.iter().find(|(known, ..)| known == name).unwrap();
             let export = format!("weir:policy/{name}@0.1.0#{function}");
-            let bits = [("request", 1), ("request-body", 2), ("response", 4), ("complete", 8)];
+            let bits =
+                [("request", 1), ("request-body", 2), ("response", 4), ("complete", 8), ("connection", 16)];
             exported |= bits.iter().find(|(known, _)| known == name).map_or(0, |(_, bit)| *bit);
             if *name == "complete" {
                 _ = writeln!(hooks, r#"(func (export "{export}") {parameters} {code})"#);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_runtime::{Fault, Limits, NoValues, ProgramSettings, View};
+use weir_runtime::{ConnectionView, Fault, Limits, NoValues, ProgramSettings, View};
 
 use crate::{
     ask,
@@ -38,12 +38,14 @@ fn decision(words: &[(u32, u32)]) -> String {
 fn an_endless_loop_runs_out_of_time_in_every_hook() {
     let endless = "(loop $again (br $again)) (unreachable)";
     let guest = Guest::new()
+        .hook("connection", endless)
         .hook("request", endless)
         .hook("request-body", endless)
         .hook("answer", endless)
         .hook("response", endless)
         .hook("complete", endless);
     let v = &mut NoValues;
+    assert_eq!(start(&guest).on_connection(&ConnectionView::default()), Err(Fault::OutOfTime));
     assert_eq!(ask(&mut start(&guest)), Err(Fault::OutOfTime));
     assert_eq!(start(&guest).on_request_body(1, 0, b"", v), Err(Fault::OutOfTime));
     let timeout = Err(weir_runtime::AnswerFailure::Timeout);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod connection;
 mod contract;
 mod engine;
 mod guest;

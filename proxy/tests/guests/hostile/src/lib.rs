@@ -2,11 +2,13 @@
 //!
 //! A request says in its field `x-misdeed` which hook is to do what, as `HOOK MISDEED`, for example
 //! `response loop`. Requests without that field pass. The misdeeds of `configure` come from its configuration,
-//! those of `update` from the data themselves.
+//! those of `update` from the data themselves, those about a connection from the first label of the name that it asks
+//! for in TLS.
 
 use serde::Deserialize;
 use weir_sdk::{
-    Answer, Body, Cluster, Condition, Decision, Field, Outcome, Policy, Request, Response, Setup,
+    Answer, Body, Cluster, Condition, Connection, Decision, Field, Outcome, Policy, Request, Response, Setup,
+    Verdict,
 };
 
 /// What the proxy may see of it.
@@ -22,6 +24,9 @@ pub struct Config {
     /// Show bodies, and so hold heads back.
     #[serde(default)]
     bodies: bool,
+    /// Be asked about connections.
+    #[serde(default)]
+    connections: bool,
 }
 
 /// See the module.
@@ -45,9 +50,26 @@ impl Policy for Hostile {
         if !config.bodies {
             setup.without(weir_sdk::Hooks::REQUEST_BODY);
         }
+        if !config.connections {
+            setup.without(weir_sdk::Hooks::CONNECTION);
+        }
         setup.when(Condition::present("x-misdeed"));
         let cluster = config.cluster.map(|name| setup.cluster(name));
         Ok(Self { misdeed: setup.request("x-misdeed"), cluster })
+    }
+
+    fn on_connection(&mut self, connection: &Connection<'_>) -> Verdict {
+        let misdeed = connection.sni().and_then(|name| name.split('.').next()).unwrap_or_default();
+        match (misdeed, self.cluster) {
+            ("giant", _) => Verdict::refuse("x".repeat(6 << 20)),
+            // Config may grant it to be asked only.
+            ("astray", Some(cluster)) => Verdict::to(cluster),
+            ("loop" | "memory" | "trap" | "recurse", _) => {
+                drop(commit(misdeed));
+                Verdict::pass()
+            }
+            _ => Verdict::pass(),
+        }
     }
 
     fn on_request(&mut self, request: &Request<'_>) -> Decision {

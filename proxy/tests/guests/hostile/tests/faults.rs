@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use weir_runtime::{
-    Answer, Buckets, Decision, Engine, EngineSettings, Fault, Instance, Limits, NoValues, Outcome, Program,
-    ProgramSettings, Shared, SharedSettings, View,
+    Answer, Buckets, ConnectionView, Decision, Engine, EngineSettings, Fault, Instance, Limits, NoValues,
+    Outcome, Program, ProgramSettings, Shared, SharedSettings, View,
 };
 
 const HOOKS: [&str; 5] = ["request", "body", "answer", "response", "complete"];
@@ -46,6 +46,22 @@ fn every_misdeed_at_every_hook_is_a_fault_of_one_instance() -> Result<()> {
         }
     }
     assert_eq!(engine.live_instances(), 0, "every instance is freed");
+    Ok(())
+}
+
+#[test]
+fn every_misdeed_about_a_connection_is_a_fault_of_one_instance() -> Result<()> {
+    let (_, program) = program()?;
+    for (misdeed, kind) in &FAULTS[..5] {
+        let mut instance = program.instantiate(r#"{"connections":true}"#)?.0;
+        let name = format!("{misdeed}.test");
+        let of = |sni| ConnectionView { sni, ..ConnectionView::default() };
+        instance.on_connection(&of(None))?;
+        let fault = instance.on_connection(&of(Some(&name))).err();
+        let fault = fault.with_context(|| format!("{misdeed} did no harm"))?;
+        assert_eq!(fault.kind(), *kind, "{misdeed}: {fault}");
+        assert_eq!(instance.on_connection(&of(None)).err(), Some(Fault::Poisoned), "{misdeed}");
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //!
 //! With the tag `a`, the script of `on_request` is the field `x-a`; those of the later hooks are `x-a-body`,
 //! `x-a-answer` and `x-a-response`, read on demand. A script is a list of commands, separated by ";". See
-//! [`script`] for what there is.
+//! [`script`] for what there is. What becomes of connections is configured: there is no request to say it.
 
 mod script;
 
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use weir_sdk::{
-    Answer, AnswerFailure, Body, Cluster, Condition, Decision, Field, Hooks, Metric, Outcome, Policy,
-    Request, Response, ResponseField, Setup,
+    Answer, AnswerFailure, Body, Cluster, Condition, Connection, Decision, Field, Hooks, Metric, Outcome,
+    Policy, Request, Response, ResponseField, Setup, Verdict,
     state::{Cell, Limit},
 };
 
@@ -40,6 +40,9 @@ pub struct Config {
     body_limit: u32,
     /// What `configure` answers.
     refuse: Option<String>,
+    /// What becomes of connections, by the name that they ask for in TLS, "" if for none: `to 0`, `refuse WHY`, or
+    /// `show`, which refuses with all that is known. Others pass; without any, connections are not asked about.
+    connections: BTreeMap<String, String>,
 }
 
 impl Default for Config {
@@ -54,6 +57,7 @@ impl Default for Config {
             limit: None,
             body_limit: 1024,
             refuse: None,
+            connections: BTreeMap::new(),
         }
     }
 }
@@ -68,6 +72,7 @@ pub struct Puppet {
     limit: Option<Limit>,
     calls: Cell,
     completed: Metric,
+    connections: BTreeMap<String, String>,
     data: BTreeMap<String, String>,
 }
 
@@ -86,6 +91,9 @@ impl Policy for Puppet {
                 other => return Err(format!("no hook {other:?}")),
             });
         }
+        if config.connections.is_empty() {
+            setup.without(Hooks::CONNECTION);
+        }
         if let Some(field) = config.when {
             setup.when(Condition::present(field));
         }
@@ -98,9 +106,23 @@ impl Policy for Puppet {
             limit: config.limit.map(|name| Limit::named(&name)).transpose()?,
             calls: Cell::named("calls"),
             completed: Metric::named("completed", "Exchanges that the puppet saw the end of."),
+            connections: config.connections,
             tag: config.tag,
             data: BTreeMap::new(),
         })
+    }
+
+    fn on_connection(&mut self, connection: &Connection<'_>) -> Verdict {
+        self.calls.add(1);
+        let script = self.connections.get(connection.sni().unwrap_or_default());
+        match script.and_then(|script| script.split_once(' ')) {
+            Some(("to", at)) => {
+                Verdict::Pass(at.parse().ok().and_then(|at: usize| self.clusters.get(at).copied()))
+            }
+            Some(("refuse", why)) => Verdict::refuse(why.to_owned()),
+            _ if script.is_some_and(|script| script == "show") => Verdict::refuse(format!("{connection:?}")),
+            _ => Verdict::pass(),
+        }
     }
 
     fn on_request(&mut self, request: &Request<'_>) -> Decision {

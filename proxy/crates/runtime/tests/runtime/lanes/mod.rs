@@ -3,6 +3,7 @@
 mod answers;
 mod arguments;
 mod calls;
+mod connection;
 mod eligible;
 
 use std::{borrow::Cow, fmt::Debug, sync::LazyLock};
