@@ -15,7 +15,7 @@ use weir_balance::Random;
 
 use crate::{
     clock::{Clock, Nanos},
-    stream::BufferPool,
+    stream::{BufferPool, Means, PipePool},
 };
 
 /// One worker's own things.
@@ -27,6 +27,8 @@ pub struct Worker {
     pub clock: Clock,
     /// Buffers that connections take turns with.
     pub buffers: BufferPool,
+    /// Pipes that relays take turns with.
+    pub pipes: PipePool,
     /// Raised once, when the process goes down.
     pub draining: Signal,
     random: Cell<u64>,
@@ -43,6 +45,7 @@ impl Worker {
             index,
             clock,
             buffers: BufferPool::default(),
+            pipes: PipePool::default(),
             draining: Signal::default(),
             random: Cell::new(seed),
             next_exchange: Cell::new((index as u64) << 48),
@@ -67,6 +70,11 @@ impl Worker {
     /// The moment that lies so far behind [`recent`](Self::recent); none if it is beyond all time.
     pub fn after(&self, duration: Duration) -> Option<Instant> {
         self.clock.instant(self.recent()).checked_add(duration).map(Instant::from_std)
+    }
+
+    /// What relays take their memory from.
+    pub fn means(&self) -> Means<'_> {
+        Means { buffers: &self.buffers, pipes: &self.pipes }
     }
 
     /// Lets a connection without an exchange hold the memory of one until the answer is dropped. None: so many do

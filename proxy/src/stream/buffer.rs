@@ -11,7 +11,7 @@ pub struct Buffer {
 }
 
 /// The size buffers begin with: a head and a small body fit.
-const FIRST: usize = 16 * 1024;
+pub(super) const FIRST: usize = 16 * 1024;
 /// The size that bodies in transit grow a buffer to.
 pub(super) const LARGEST: usize = 64 * 1024;
 

@@ -8,11 +8,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
-use super::Buffer;
+use super::{Buffer, pipe::Pipe};
 
 /// What carries the bytes.
 #[derive(Debug)]
@@ -132,6 +132,37 @@ impl Io {
         }
     }
 
+    /// Whether bytes go over TCP as they are, so that the kernel can move them by itself.
+    pub fn is_plain_tcp(&self) -> bool {
+        matches!(&*self.transport.borrow(), Transport::Tcp(_))
+    }
+
+    /// Moves what a plain TCP connection has into a pipe; 0 is the end.
+    pub(super) fn poll_fill_pipe(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let transport = self.transport.borrow();
+        let Transport::Tcp(tcp) = &*transport else { return Poll::Ready(Err(not_plain())) };
+        loop {
+            ready!(tcp.poll_read_ready(cx))?;
+            match tcp.try_io(Interest::READABLE, || pipe.fill(tcp)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                filled => return Poll::Ready(filled),
+            }
+        }
+    }
+
+    /// Moves what is in a pipe out on a plain TCP connection.
+    pub(super) fn poll_empty_pipe(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let transport = self.transport.borrow();
+        let Transport::Tcp(tcp) = &*transport else { return Poll::Ready(Err(not_plain())) };
+        loop {
+            ready!(tcp.poll_write_ready(cx))?;
+            match tcp.try_io(Interest::WRITABLE, || pipe.empty(tcp)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                emptied => return Poll::Ready(emptied),
+            }
+        }
+    }
+
     /// Whether the peer has said or ended anything since the last read. Asks the reactor's knowledge first;
     /// where that says "maybe" - after a read that filled its buffer, or for a TLS ticket - reads. What a
     /// connection that is not quiet had to say is lost.
@@ -172,6 +203,10 @@ impl Io {
         };
         let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
     }
+}
+
+fn not_plain() -> io::Error {
+    io::ErrorKind::InvalidInput.into()
 }
 
 /// Without TLS.

@@ -7,11 +7,13 @@ mod buffer;
 mod deadline;
 mod io;
 mod peek;
+mod pipe;
 mod prefixed;
 mod relay;
 
 pub use buffer::{Buffer, BufferPool};
 pub use deadline::{Deadline, Elapsed};
 pub use io::{Io, Raw, Transport};
+pub use pipe::PipePool;
 pub use prefixed::Prefixed;
-pub use relay::{End, Relayed, Side, relay};
+pub use relay::{End, Means, Relayed, Side, relay};

@@ -83,7 +83,7 @@ async fn carry(
     let (far, _use) = connect(worker, cluster, connection, told, account).await?;
     let idle = listener.plan.config.limits.tunnel_idle_timeout;
     let (near, endpoint) = (End { io, read }, End { io: &far.io, read: Buffer::default() });
-    let relayed = relay(&worker.buffers, near, endpoint, idle, |from, n| account.moved(from, n)).await;
+    let relayed = relay(worker.means(), near, endpoint, idle, |from, n| account.moved(from, n)).await;
     match relayed {
         Relayed::Whole => Ok(()),
         Relayed::Idle => Err(Failure::TunnelIdle.into()),

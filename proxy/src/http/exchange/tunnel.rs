@@ -239,7 +239,7 @@ impl Exchange<'_> {
         let Some((near, buffer)) = body.connection() else { return Err(Failure::DownstreamAborted.into()) };
         let near = End { io: near, read: std::mem::take(buffer) };
         let transfer = self.transfer;
-        let relayed = relay(&self.state.worker.buffers, near, End { io, read }, idle, |side, n| {
+        let relayed = relay(self.state.worker.means(), near, End { io, read }, idle, |side, n| {
             let progress = if side == Side::Near { &transfer.received } else { &transfer.sent };
             progress.bytes.set(progress.bytes.get() + n as u64);
         });

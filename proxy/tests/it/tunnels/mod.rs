@@ -2,6 +2,7 @@
 
 mod connect;
 mod detect;
+mod large;
 mod passthrough;
 mod proxy_protocol;
 mod tcp;
