@@ -254,6 +254,27 @@ async fn a_hostile_filter_costs_only_the_connection() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_version_before_judges_when_the_new_one_fails() -> Result<()> {
+    let ca = Ca::new()?;
+    let names = ["trap.example", "good.example", "out.example"];
+    let origin = RawOrigin::echo(Some(ca.server(&ca.leaf(&names)?, &[])?), "hi!").await?;
+    let config = |filter: String| speaking(chain(origin.address(), &["bad"], &filter), "tls_passthrough");
+    let before = puppet("bad", "connections = { \"out.example\" = \"show\" }\n", "on_fault = \"last_good\"")?;
+    let weir = weir(config(before)).await?;
+    assert!(said(&weir, &ca, "out.example").await.is_err());
+    weir.rewrite_config(&config(format!(
+        "[filters.bad]\nwasm = {:?}\non_fault = \"last_good\"\nconfig = {{ connections = true }}\n",
+        build_guest("weir-guest-hostile")?
+    )))?;
+    assert_eq!(weir.admin_post("/reload", b"").await?.status, 200);
+    for name in names {
+        assert_eq!(said(&weir, &ca, name).await?, b"hi!", "{name}");
+    }
+    assert_eq!(number(&told(&weir, "bad").await?, "/faults/trap"), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn filters_are_swapped_while_connections_come() -> Result<()> {
     let origin = RawOrigin::echo(None, "hi!").await?;
     let config = |times: usize| -> Result<String> {
