@@ -81,6 +81,7 @@ impl Exchange<'_> {
             (_, Some(failure)) => local.one(worker, LocalReply::of(failure)),
             (Some(Local::Failure(error)), None) => local.one(worker, LocalReply::of(error.failure)),
             (Some(Local::Filter(..)), None) => local.one(worker, LocalReply::Filter),
+            (Some(Local::Reached), None) => local.one(worker, LocalReply::Reached),
             (None, None) => {}
         }
     }
@@ -93,6 +94,7 @@ impl Exchange<'_> {
             (_, Some(failure)) => Some(failure.reason()),
             (Some(Local::Failure(error)), None) => Some(error.failure.reason()),
             (Some(Local::Filter(_, reason)), None) => Some(&**reason),
+            (Some(Local::Reached), None) => Some(LocalReply::REACHED),
             (None, None) => None,
         };
         let filter = match &self.sofar.local {

@@ -74,6 +74,10 @@ impl Exchange<'_> {
                 }
                 Some(body)
             }
+            Stop::Reached => {
+                self.sofar.local = Some(Local::Reached);
+                Some(self.reached_head())
+            }
             Stop::Failed(error) => {
                 let status = error.failure.consequence().status;
                 if status == 0 {

@@ -4,6 +4,7 @@
 //! ```text
 //! admit     request id, forwarded fields, limits
 //! decide    the chain, in order: may answer, may ask and resume, may hold the body
+//! reached   OPTIONS and TRACE that want to go no further
 //! attempt*  pick an endpoint, check a connection out, send, await the head
 //! review    the chain, in reverse order
 //! reply     head out, body streamed
@@ -20,6 +21,7 @@ mod decide;
 mod grpc;
 mod hedge;
 mod presence;
+mod reached;
 mod retry;
 mod review;
 mod terms;
@@ -118,6 +120,8 @@ enum Local {
     Failure(Error),
     /// A filter, with its reason.
     Filter(Rc<LocalFilter>, Box<str>),
+    /// The proxy, whom the caller had asked.
+    Reached,
 }
 
 /// Why an exchange does not go on to an endpoint, or not any further.
@@ -127,6 +131,8 @@ enum Stop {
     Answer(Answer),
     /// Something failed.
     Failed(Error),
+    /// The caller asked for no further hop.
+    Reached,
 }
 
 /// A filter's own reply, checked.
@@ -201,6 +207,7 @@ impl Exchange<'_> {
     ) -> Result<(), Stop> {
         self.sofar.tunnel = self.check(body)?;
         self.decide(body, reply, deadline).await?;
+        self.count_hop()?;
         self.forward(body, reply, deadline).await
     }
 
@@ -212,7 +219,7 @@ impl Exchange<'_> {
     fn break_off(&mut self, stop: Stop, reply: &mut Reply<'_>) {
         let failure = match stop {
             Stop::Failed(error) => error.failure,
-            Stop::Answer(_) => Failure::UpstreamAborted,
+            Stop::Answer(_) | Stop::Reached => Failure::UpstreamAborted,
         };
         self.sofar.aborted = Some(failure);
         reply.abort();

@@ -102,7 +102,7 @@ impl Failed {
     pub(super) fn failure(&self) -> Option<Failure> {
         match &self.stop {
             Stop::Failed(error) => Some(error.failure),
-            Stop::Answer(_) => None,
+            Stop::Answer(_) | Stop::Reached => None,
         }
     }
 }

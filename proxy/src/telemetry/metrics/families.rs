@@ -8,9 +8,10 @@ use super::{
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
         Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-        Handshake, Hedged, Hook, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+        Handshake, Hedged, Hook, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried,
         TcpEnd, Zone,
     },
+    local_reply::LocalReply,
 };
 use std::sync::Arc;
 

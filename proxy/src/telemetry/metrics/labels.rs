@@ -2,8 +2,6 @@
 //!
 //! Each label is a fixed list, so that the size of a scrape is known before the first request.
 
-use crate::error::Failure;
-
 /// A label with a fixed list of values.
 pub trait Label: Copy + 'static {
     /// As Prometheus knows it.
@@ -236,51 +234,6 @@ label! {
         Succeeded "succeeded",
         /// With another failure.
         Failed "failed",
-    }
-}
-
-/// Why the proxy answered an exchange itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LocalReply {
-    /// A filter's decision.
-    Filter,
-    /// Something failed.
-    Failed(Failure),
-}
-
-impl LocalReply {
-    /// The label of a failure.
-    pub const fn of(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl Label for LocalReply {
-    const NAME: &'static str = "reason";
-    const ALL: &'static [Self] = &{
-        let mut all = [Self::Filter; Failure::ALL.len() + 1];
-        let mut at = 0;
-        while at < Failure::ALL.len() {
-            all[at + 1] = Self::Failed(Failure::ALL[at]);
-            at += 1;
-        }
-        all
-    };
-    const VALUES: &'static [&'static str] = &{
-        let mut values = ["filter"; Failure::ALL.len() + 1];
-        let mut at = 0;
-        while at < Failure::ALL.len() {
-            values[at + 1] = Failure::ALL[at].reason();
-            at += 1;
-        }
-        values
-    };
-
-    fn position(self) -> usize {
-        match self {
-            Self::Filter => 0,
-            Self::Failed(failure) => failure as usize + 1,
-        }
     }
 }
 

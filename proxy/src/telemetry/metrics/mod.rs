@@ -12,6 +12,7 @@ mod custom;
 mod families;
 mod instruments;
 mod labels;
+mod local_reply;
 mod process;
 mod reference;
 mod render;
@@ -27,9 +28,10 @@ pub use families::{
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
     Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-    Handshake, Hedged, Hook, Label, LimitHit, LocalReply, PeerRefusal, Refusal, Reload, Remembered, Retried,
+    Handshake, Hedged, Hook, Label, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried,
     TcpEnd, Zone,
 };
+pub use local_reply::LocalReply;
 pub use reference::reference;
 pub use render::CONTENT_TYPE;
 pub use routes::{OTHER_ROUTE, RouteCache};

@@ -140,3 +140,42 @@ async fn an_http2_cookie_that_was_split_is_one_again() -> Result<()> {
     assert_eq!(seen(&told, "via")?, ["2.0 weir"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn options_and_trace_go_as_many_hops_as_they_may() -> Result<()> {
+    let origin = EchoOrigin::start("one").await?;
+    let weir = weir(plain(origin.address(), "")).await?;
+    let mut client = Http1::connect(weir.address("web")?).await?;
+    for (method, given, passed) in [
+        ("OPTIONS", "3", "2"),
+        ("OPTIONS", "1", "0"),
+        ("TRACE", "10", "9"),
+        ("OPTIONS", "many", "many"),
+        // Only of those two it is a rule.
+        ("GET", "0", "0"),
+    ] {
+        let told = client.request(method, "/", &[("Max-Forwards", given)], b"").await?;
+        assert_eq!((told.status, seen(&told, "max-forwards")?), (200, vec![passed.to_owned()]), "{method}");
+    }
+    let before = origin.requests();
+    let told = client.request("OPTIONS", "/", &[("Max-Forwards", "0")], b"").await?;
+    assert_eq!((told.status, told.body.len()), (200, 0));
+    let fields =
+        [("Max-Forwards", "0"), ("Authorization", "Basic eDp5"), ("Cookie", "id=7"), ("X-Mine", "1")];
+    let told = client.request("TRACE", "/a?b=c", &fields, b"").await?;
+    assert_eq!((told.status, told.field("content-type")), (200, Some("message/http")));
+    let text = told.text();
+    assert!(
+        text.starts_with("TRACE /a?b=c HTTP/1.1\r\nhost: test\r\n") && text.ends_with("\r\n\r\n"),
+        "{text}"
+    );
+    let shown = text.to_ascii_lowercase();
+    assert!(shown.contains("\r\nx-mine: 1\r\n") && shown.matches("\r\nhost:").count() == 1, "{text}");
+    assert!(!shown.contains("edp5") && !shown.contains("id=7"), "{text}");
+    let over_h2 = Http2::connect(weir.address("web")?).await?;
+    assert_eq!(over_h2.request("OPTIONS", "/", &[("max-forwards", "0")], b"").await?.status, 200);
+    assert_eq!(origin.requests(), before);
+    let reached = weir.metric("weir_local_replies_total{reason=\"max_forwards\"}").await?;
+    assert_eq!(reached, Some(3.0));
+    Ok(())
+}
