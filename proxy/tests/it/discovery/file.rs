@@ -79,6 +79,30 @@ async fn an_endpoint_whose_weight_or_labels_change_is_what_it_was() -> Result<()
 }
 
 #[tokio::test]
+async fn a_change_makes_nobody_who_stays_be_checked_anew() -> Result<()> {
+    let (one, two) = (EchoOrigin::start("one").await?, EchoOrigin::start("two").await?);
+    let health = "health = { check = \"http\", interval = \"1h\", rise = 1, initial = \"unhealthy\" }";
+    let keys = format!("discovery = {{ file = \"users.toml\" }}\n{health}");
+    let weir = Launch::new(WEIR, config(&keys, "")).file("users.toml", toml(&[&one])).start().await?;
+    let out = "weir_cluster_endpoints_out{cluster=\"origin\"}";
+    let all_in = async || (weir.metric(out).await.ok()?? == 0.0).then_some(());
+    eventually("the first check", async || (one.requests() == 1).then_some(())).await?;
+    eventually("a healthy endpoint", all_in).await?;
+    weir.write_file("users.toml", toml(&[&one, &two]))?;
+    eventually("a check of the other", async || (two.requests() == 1).then_some(())).await?;
+    eventually("two healthy endpoints", all_in).await?;
+    let heavier = toml(&[&one, &two]).replacen('\n', "\nweight = 2\n", 1);
+    weir.write_file("users.toml", heavier)?;
+    eventually("the weight", async || {
+        (shown(&weir).await.ok()?["endpoints"][0]["weight"] == 2).then_some(())
+    })
+    .await?;
+    assert_eq!((one.requests(), two.requests()), (1, 1));
+    assert_eq!(weir.metric(out).await?, Some(0.0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_file_is_told_with_its_place_and_changes_nothing() -> Result<()> {
     let one = EchoOrigin::start("one").await?;
     let good = format!("{{\n \"endpoints\": [\n  {{ \"address\": \"{}\" }}\n ]\n}}", one.address());
