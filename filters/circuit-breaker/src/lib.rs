@@ -14,7 +14,9 @@ mod verdict;
 mod window;
 
 use weir_sdk::state::Cell;
-use weir_sdk::{Cluster, Condition, Decision, Metric, Outcome, Policy, Request, Setup, now_ms, random};
+use weir_sdk::{
+    Cluster, Condition, Decision, Metric, Outcome, Policy, Ready, Request, Setup, now_ms, random,
+};
 
 pub use config::Config;
 use config::OpenAt;
@@ -27,6 +29,8 @@ use window::{Totals, Window};
 pub struct CircuitBreaker {
     cluster: Cluster,
     state: Cell,
+    /// What is answered as long as the state is this one, closed.
+    closed_in: Option<(i64, Ready)>,
     window: Window,
     failures: Failures,
     fallback: Fallback,
@@ -49,6 +53,7 @@ impl Policy for CircuitBreaker {
         Ok(CircuitBreaker {
             cluster: setup.cluster(config.cluster.clone()),
             state: Cell::named(&format!("{cells}/state")),
+            closed_in: None,
             window: Window::new(&format!("{cells}/window"), config.open_at.within.as_millis()),
             failures: Failures::new(&config.failures)?,
             fallback: Fallback::new(&config, setup)?,
@@ -70,7 +75,7 @@ impl Policy for CircuitBreaker {
     fn on_request(&mut self, _: &Request<'_>) -> Decision {
         let packed = self.state.load();
         match State::unpack(packed).phase {
-            Phase::Closed => Decision::pass().memo(packed as u64).into(),
+            Phase::Closed => self.pass(packed),
             Phase::Open { openings, until_ms } | Phase::Probing { openings, until_ms } => {
                 self.reject_or_probe(packed, openings, until_ms)
             }
@@ -96,6 +101,19 @@ impl Policy for CircuitBreaker {
 }
 
 impl CircuitBreaker {
+    /// The state stays the same for long while it is closed, so that the decision is made once.
+    fn pass(&mut self, packed: i64) -> Decision {
+        match &self.closed_in {
+            Some((state, passing)) if *state == packed => passing.into(),
+            _ => {
+                let passing = Ready::new(Decision::pass().memo(packed as u64));
+                let decision = (&passing).into();
+                self.closed_in = Some((packed, passing));
+                decision
+            }
+        }
+    }
+
     /// Before `until_ms` the breaker holds (or waits for its probe); after, whoever changes the state
     /// first is the probe. A probe that was lost is followed by another.
     fn reject_or_probe(&mut self, packed: i64, openings: u32, until_ms: u64) -> Decision {

@@ -2,8 +2,8 @@
 //! redirect or an answer. The first route that matches wins.
 //!
 //! `config` is what ops write, `route` what it becomes, `table` finds the route of a request through
-//! `paths` and `candidates`, `condition` and `values` are what it is found by, `target`, `edits` and
-//! `fault` what happens then.
+//! `paths` (and their `segments`) and `candidates`, `condition` and `values` are what it is found by,
+//! `target`, `edits` and `fault` what happens then.
 
 mod candidates;
 mod condition;
@@ -12,6 +12,7 @@ mod edits;
 mod fault;
 mod paths;
 mod route;
+mod segments;
 mod table;
 mod target;
 mod values;

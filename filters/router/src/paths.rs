@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use crate::candidates::Candidates;
+use crate::segments::{Children, segments};
 
 /// How a route demands a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +32,7 @@ pub(crate) struct Paths {
 struct Node {
     below: Candidates,
     regex: Candidates,
-    /// Boxed: a table has room for four at least, and most nodes have one child.
-    children: HashMap<Box<str>, Box<Node>, FixedState>,
+    children: Children<Node>,
 }
 
 /// Which candidates to look at: regexes are tried only for routes before the best found without.
@@ -55,8 +55,7 @@ impl Paths {
     }
 
     fn node(&mut self, prefix: &str) -> &mut Node {
-        segments(prefix)
-            .fold(&mut self.root, |node, segment| node.children.entry(segment.into()).or_default())
+        segments(prefix).fold(&mut self.root, |node, segment| node.children.enter(segment))
     }
 
     /// Every list of candidates, once.
@@ -66,7 +65,7 @@ impl Paths {
         while let Some(node) = nodes.pop() {
             each(&mut node.below);
             each(&mut node.regex);
-            nodes.extend(node.children.values_mut().map(Box::as_mut));
+            node.children.for_each_mut(|child| nodes.push(child));
         }
     }
 
@@ -87,17 +86,16 @@ impl Paths {
             if !candidates.is_empty() {
                 each(candidates);
             }
+            // Most paths go on for longer than the tree does.
+            if node.children.is_empty() {
+                return;
+            }
             match rest.next().and_then(|segment| node.children.get(segment)) {
                 Some(child) => node = child,
                 None => return,
             }
         }
     }
-}
-
-/// "/a/b" is "a", "b"; "" and what does not begin with "/" have none.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.strip_prefix('/').into_iter().flat_map(|path| path.split('/'))
 }
 
 /// The whole segments a regex surely begins with: "/users/[0-9]+" lies below "/users".

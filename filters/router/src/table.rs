@@ -44,6 +44,7 @@ pub(crate) struct Table {
     /// Labels of the longest name in `below`: no need to look for longer ones.
     deepest: usize,
     any: Paths,
+    has_regex: bool,
     /// Routes looked at so far: what must not grow with their number.
     #[cfg(test)]
     looked_at: std::cell::Cell<usize>,
@@ -53,6 +54,7 @@ impl Table {
     /// One more route, behind those before.
     pub(crate) fn push(&mut self, matcher: Matcher) {
         let position = self.demands.len() as u32;
+        self.has_regex |= matches!(matcher.path, PathKey::RegexBelow(_));
         for host in matcher.hosts {
             let paths = match host {
                 HostKey::Any => &mut self.any,
@@ -80,9 +82,11 @@ impl Table {
 
     /// The position of the first route that matches.
     pub(crate) fn find(&self, values: &Values<'_>) -> Option<usize> {
-        let host = host_of(values.authority);
+        let by_host = !(self.exact.is_empty() && self.below.is_empty());
+        let host = if by_host { host_of(values.authority) } else { Cow::Borrowed("") };
+        let passes: &[Pass] = if self.has_regex { &[Pass::Plain, Pass::Regex] } else { &[Pass::Plain] };
         let mut best = u32::MAX;
-        for pass in [Pass::Plain, Pass::Regex] {
+        for pass in passes.iter().copied() {
             self.hosts(&host, |paths| {
                 paths.visit(values.path, pass, |candidates| {
                     for list in candidates.lists(values) {

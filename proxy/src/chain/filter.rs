@@ -112,11 +112,9 @@ impl LocalFilter {
 
     /// `on-request`.
     pub fn on_request(&self, worker: &Worker, id: u64, request: &mut Request) -> Ruling {
-        let mut view = self.view.take();
+        let mut view = self.view.borrow_mut();
         self.plan.recipe.view_request(worker, request, &mut view);
-        let outcome = self.decide(worker, id, &view, request);
-        self.view.replace(view);
-        self.rule(outcome)
+        self.rule(self.decide(worker, id, &view, request))
     }
 
     /// `on-request-body`.
@@ -156,12 +154,11 @@ impl LocalFilter {
         head: &ResponseHead,
         request: &mut Request,
     ) -> Ruling {
-        let mut view = self.view.take();
+        let mut view = self.view.borrow_mut();
         self.plan.recipe.view_response(head, &mut view);
         let outcome = self.call_into(worker, Hook::Response, |instance, into| {
             instance.on_response_into(id, memo, head.status, &view, request, into)
         });
-        self.view.replace(view);
         self.rule(outcome)
     }
 
