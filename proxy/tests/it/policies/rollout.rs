@@ -126,6 +126,8 @@ async fn the_breaker_opens_for_all_workers_and_a_swap_does_not_close_it() -> Res
     for _ in 0..5 {
         assert_eq!(one.get("/").await?.status, 500);
     }
+    // What came of an exchange is known when all of its answer has been sent: perhaps only after it has arrived.
+    until_counted(&stage.weir, "weir_filter_breaker_opened_total{filter=\"tested\"}", 1.0).await?;
     let opened = other.get("/").await?;
     assert_eq!(opened.status, 503, "the other worker knows");
     assert!(opened.field("retry-after").is_some());
