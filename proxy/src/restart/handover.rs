@@ -21,6 +21,7 @@ use std::{
         unix::fs::PermissionsExt,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -132,6 +133,8 @@ pub struct Stage {
     socket: Socket,
     path: PathBuf,
     identity: (u64, u64),
+    /// A successor serves: the path is its own to take, at a moment that nobody here knows.
+    left: AtomicBool,
 }
 
 impl Drop for Stage {
@@ -149,7 +152,7 @@ impl Stage {
         socket.bind(&SockAddr::unix(&draft)?)?;
         fs::set_permissions(&draft, fs::Permissions::from_mode(0o600))?;
         socket.listen(1)?;
-        Ok(Self { socket, path: path.to_owned(), identity: identity(&draft)? })
+        Ok(Self { socket, path: path.to_owned(), identity: identity(&draft)?, left: AtomicBool::new(false) })
     }
 
     /// Takes the path, in the place of whoever had it: there is no moment at which nobody listens.
@@ -157,8 +160,12 @@ impl Stage {
         fs::rename(draft(&self.path), &self.path)
     }
 
-    /// Lets go of the path: this process ends, and has nothing to hand over.
+    /// Lets go of the path: this process ends, and has nothing to hand over. After it has handed over it leaves the
+    /// file alone, for between a look at whose it is and its removal the successor's may have come.
     pub fn leave(&self) {
+        if self.left.load(Ordering::Acquire) {
+            return;
+        }
         for path in [&self.path, &draft(&self.path)] {
             if identity(path).is_ok_and(|now| now == self.identity) {
                 let _ = fs::remove_file(path);
@@ -177,6 +184,7 @@ impl Stage {
             let (successor, _) = self.socket.accept()?;
             match serve(&successor, &offer) {
                 Ok(()) => {
+                    self.left.store(true, Ordering::Release);
                     relieved();
                     // It serves whether or not it hears this.
                     let _ = send(&successor, &Message::Draining(true), &[]);
@@ -265,7 +273,7 @@ mod tests {
     use super::*;
     use std::{
         net::{TcpListener, TcpStream},
-        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        sync::atomic::Ordering::Relaxed,
     };
 
     fn offer(listener: &TcpListener, count: usize) -> Vec<Offer> {
@@ -304,6 +312,8 @@ mod tests {
             taken.predecessor.unwrap().relieve().unwrap();
             assert!(relieved.load(Relaxed));
             old.join().unwrap().unwrap();
+            stage.leave();
+            assert!(path.exists(), "what happens to the path is now the successor's");
             let _caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             socket.accept().unwrap();
         });

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use weir_testkit::{EchoOrigin, Http1, WeirProcess};
+use weir_testkit::{EchoOrigin, Http1, WeirProcess, eventually};
 
 use super::{generation, shown, variant};
 use crate::stage::weir;
@@ -37,9 +37,11 @@ fn config(one: &EchoOrigin, two: &EchoOrigin, version: usize, retries: usize) ->
     Ok(text)
 }
 
-async fn answered(weir: &WeirProcess, cluster: usize) -> Result<u64> {
-    let shown = shown(weir, "/clusters", &format!("service-{cluster}")).await?;
-    Ok(shown["endpoints"][0]["answered"].as_u64().unwrap_or_default())
+/// An answer is counted when all of it is out, perhaps only after it has arrived.
+async fn has_answered(weir: &WeirProcess, cluster: usize, times: u64, what: &str) -> Result<()> {
+    let name = format!("service-{cluster}");
+    let counted = async || shown(weir, "/clusters", &name).await.ok()?["endpoints"][0]["answered"].as_u64();
+    eventually(what, async || (counted().await? == times).then_some(())).await
 }
 
 #[tokio::test]
@@ -58,10 +60,9 @@ async fn of_thousands_only_what_changed_is_made_anew() -> Result<()> {
     assert_eq!(client.get(&last(2)).await?.status, 200);
     assert_eq!(client.get("/v0/0").await?.status, 200);
     assert_eq!(one.connections(), 1, "a cluster that did not change keeps its connections");
-    assert_eq!(answered(&weir, 0).await?, 2);
+    has_answered(&weir, 0, 2, "both answers being counted").await?;
     // It changed, its endpoint did not.
-    assert_eq!(answered(&weir, CLUSTERS - 1).await?, 2, "what is known of an endpoint outlives its cluster");
-    Ok(())
+    has_answered(&weir, CLUSTERS - 1, 2, "what is known of an endpoint outliving its cluster").await
 }
 
 #[tokio::test]
