@@ -8,8 +8,7 @@ use super::{
     instruments::{Counter, Counters, Family, Gauge, Histogram, Instrument, Seconds},
     labels::{
         Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-        Handshake, Hedged, Hook, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried,
-        TcpEnd, Zone,
+        Handshake, Hedged, Hook, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd, Zone,
     },
     local_reply::LocalReply,
 };

@@ -28,8 +28,8 @@ pub use families::{
 pub use instruments::{Counter, Counters, Family, Gauge, Histogram, Kind, Seconds};
 pub use labels::{
     Attempted, Checked, CodeClass, ConnectFailure, DataRead, Denied, Discovered, Ejected, FilterFault,
-    Handshake, Hedged, Hook, Label, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried,
-    TcpEnd, Zone,
+    Handshake, Hedged, Hook, Label, LimitHit, PeerRefusal, Refusal, Reload, Remembered, Retried, TcpEnd,
+    Zone,
 };
 pub use local_reply::LocalReply;
 pub use reference::reference;

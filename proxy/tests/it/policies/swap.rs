@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use weir_testkit::{EchoOrigin, Http1, Launch, LoadPlan, WeirProcess, build_guest, eventually};
 
-use super::{chain, number, puppet, received, told, until_told};
+use super::{chain, number, puppet, received, told, until_counted, until_told};
 use crate::stage::{WEIR, weir};
 
 /// Reads the configuration again; an error unless the filter `name` then has this generation.
@@ -179,7 +179,7 @@ async fn numbers_values_and_metrics_survive_a_swap() -> Result<()> {
     }
     let now = until_told(&weir, "a", "the last end", |told| number(told, "/calls/complete") == 5).await?;
     assert_eq!(number(&now, "/calls/request"), 5, "{now}");
-    assert_eq!(weir.metric("weir_filter_completed_total{filter=\"a\"}").await?, Some(5.0));
+    until_counted(&weir, "weir_filter_completed_total{filter=\"a\"}", 5.0).await?;
     assert_eq!(weir.metric("weir_filter_generation{filter=\"a\"}").await?, Some(6.0));
     // Instances of the generation before are gone once its last exchange is, on every worker.
     eventually("two instances", async || {

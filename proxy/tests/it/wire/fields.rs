@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 use weir_testkit::{EchoOrigin, Http1, Http2, Response, Script, ScriptedOrigin, WeirProcess};
 
-use super::{logged, with};
+use super::{logged, metric_is, with};
 use crate::stage::{plain, weir};
 
 /// The values of a field as the origin saw it.
@@ -175,7 +175,5 @@ async fn options_and_trace_go_as_many_hops_as_they_may() -> Result<()> {
     let over_h2 = Http2::connect(weir.address("web")?).await?;
     assert_eq!(over_h2.request("OPTIONS", "/", &[("max-forwards", "0")], b"").await?.status, 200);
     assert_eq!(origin.requests(), before);
-    let reached = weir.metric("weir_local_replies_total{reason=\"max_forwards\"}").await?;
-    assert_eq!(reached, Some(3.0));
-    Ok(())
+    metric_is(&weir, "weir_local_replies_total{reason=\"max_forwards\"}", 3.0).await
 }
