@@ -51,11 +51,15 @@ pub(crate) fn run(options: &Options, requests: &[Asked]) -> Result<Seen> {
         }
         match options.rate {
             Some(rate) => drop(spawn_local(in_time(senders, Rc::clone(&load), Pace::new(rate)?))),
-            None => senders.iter().for_each(|sender| {
-                for first in 0..options.streams {
+            None => {
+                let streams = options.connections * options.streams;
+                let one_each = senders.iter().cycle().take(streams).enumerate();
+                for (number, sender) in one_each {
+                    // Each begins elsewhere, or all would ask for the same at once.
+                    let first = number * load.requests.len() / streams;
                     spawn_local(in_turn(sender.clone(), Rc::clone(&load), first));
                 }
-            }),
+            }
         }
         tokio::time::sleep(Duration::from_secs_f64(options.warm)).await;
         println!("begin");

@@ -10,7 +10,7 @@ use crate::{
     idle, reload,
     rounds::{self, Pains},
     start,
-    subjects::{Stage, Subject},
+    subjects::{CALLERS, Stage, Subject},
     swap, table,
     work::{Policies, Work},
 };
@@ -40,6 +40,9 @@ pub(crate) struct Plan {
     /// Requests per second at which latencies are measured; left out: half of what the slowest subject answers.
     #[arg(long)]
     rate: Option<f64>,
+    /// Callers, each of whom asks for a path of its own: proxies that remember what they decided remember by both.
+    #[arg(long, default_value_t = CALLERS)]
+    callers: usize,
     /// Idle connections to hold for the memory of one; 0 leaves memory and start out.
     #[arg(long, default_value_t = 0)]
     idle: usize,
@@ -76,6 +79,7 @@ struct Report {
 }
 
 pub(crate) fn run(plan: &Plan) -> Result<()> {
+    ensure!(plan.callers > 0, "`--callers`: without any nobody asks");
     ensure!(plan.weir.is_file(), "{} is not there; build it with --release", plan.weir.display());
     idle::raise_limit()?;
     let folder = tempfile::Builder::new().prefix("weir-load-cache-").tempdir()?;
@@ -93,6 +97,7 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     for &work in &plan.work {
         for &policies in &plan.policies {
             let stage = Stage::set(&plan.weir, Some(&cache), work, policies)?;
+            stage.ask_as(plan.callers)?;
             let measured = rounds::run(&stage, &subjects, plan.pains())
                 .with_context(|| format!("{} with {}", work.name(), policies.name()))?;
             table::loads(work, policies, &measured);

@@ -51,7 +51,9 @@ pub(crate) fn run(options: &Options, requests: &[Asked]) -> Result<Seen> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::with_capacity(options.connections);
     for number in 0..options.connections {
-        connections.push(load.connect(&poll, number, number)?);
+        // Each begins elsewhere, or all would ask for the same at once.
+        let first = number * requests.len() / options.connections;
+        connections.push(load.connect(&poll, number, first)?);
     }
     let alarm = Alarm::new()?;
     poll.registry().register(&mut SourceFd(&alarm.as_raw_fd()), ALARM, Interest::READABLE)?;

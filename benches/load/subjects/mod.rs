@@ -101,6 +101,7 @@ pub(crate) struct Stage {
     cache: PathBuf,
     folder: TempDir,
     origins: Vec<Running>,
+    signer: Signer,
     pub(crate) setup: Setup,
 }
 
@@ -153,10 +154,17 @@ impl Stage {
         let signer = Signer::new()?;
         std::fs::write(folder.path().join("jwks.json"), signer.jwks())?;
         std::fs::write(folder.path().join("public.pem"), signer.public_pem())?;
-        std::fs::write(folder.path().join("requests.json"), requests(policies, &signer)?)?;
         let origins = (0..2).map(|_| origin(work, folder.path())).collect::<Result<_>>()?;
         let cache = cache.map_or_else(|| folder.path().join("cache"), Path::to_owned);
-        Ok(Self { work, policies, weir: weir.to_owned(), cache, folder, origins, setup: Setup::default() })
+        let (weir, setup) = (weir.to_owned(), Setup::default());
+        let stage = Self { work, policies, weir, cache, folder, origins, signer, setup };
+        stage.ask_as(CALLERS)?;
+        Ok(stage)
+    }
+
+    /// So many callers ask from here on.
+    pub(crate) fn ask_as(&self, callers: usize) -> Result<()> {
+        Ok(std::fs::write(self.requests(), requests(self.policies, &self.signer, callers)?)?)
     }
 
     /// Starts a subject and waits until it answers; or why it cannot do this work.
@@ -245,16 +253,19 @@ impl Stage {
     }
 }
 
-/// A hundred requests by different users, with a token if policies want one.
-fn requests(policies: Policies, signer: &Signer) -> Result<Vec<u8>> {
+/// Callers if nobody says how many: policies see the same ones again and again.
+pub(crate) const CALLERS: usize = 100;
+
+/// Requests by so many users, each for a path of its own, with a token if policies want one.
+fn requests(policies: Policies, signer: &Signer, callers: usize) -> Result<Vec<u8>> {
     let token = signer.token()?;
-    let asked: Vec<Asked> = (0..100)
+    let asked: Vec<Asked> = (0..callers)
         .map(|user| {
             let mut fields = vec![("x-user".to_owned(), format!("user-{user}"))];
             if policies.token() {
                 fields.push(("authorization".to_owned(), format!("Bearer {token}")));
             }
-            Asked { path: "/users/42/orders".to_owned(), fields }
+            Asked { path: format!("/users/{user}/orders"), fields }
         })
         .collect();
     Ok(serde_json::to_vec(&asked)?)
