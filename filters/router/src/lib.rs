@@ -39,13 +39,17 @@ pub struct Router {
 /// For so many routes room is taken before they are read; whatever says it has more has to show them first.
 const ROOM: usize = 1 << 16;
 
+/// How long decisions hold if config does not say: they follow from what is shown, so that this only bounds how long
+/// one that nobody asks for takes room.
+const REMEMBER: Duration = Duration::from_secs(60);
+
 #[weir_sdk::filter]
 impl Policy for Router {
     fn configure(config: Config, setup: &mut Setup) -> Result<Self, String> {
         let mut shown = Shown::default();
         let mut table = Table::default();
         let mut routes = Vec::with_capacity(config.routes.as_ref().map_or(0, RawRoutes::count).min(ROOM));
-        let keep = config.remember.map_or(Duration::ZERO, |span| span.0);
+        let keep = config.remember.map_or(REMEMBER, |span| span.0);
         if let Some(raw) = &config.routes {
             raw.each(|at, route| {
                 let (matcher, route) = Route::compile(&route, &mut shown, setup)

@@ -13,7 +13,7 @@ use weir_runtime::{Answer, AnswerFailure, Decision, Fault, HookSet, Instance, Ou
 use super::{
     FilterPlan,
     instance::{Absent, Slot},
-    memory::DecisionMemory,
+    memory::{DecisionMemory, Recalled},
 };
 use crate::{
     error::{Error, Failure},
@@ -182,17 +182,10 @@ impl LocalFilter {
 
     fn decide(&self, worker: &Worker, id: u64, view: &View, request: &mut Request) -> Result<Given, Error> {
         let remembers = self.plan.recipe.lasting && self.plan.config.limits.remembered > 0;
-        if remembers {
-            let version = self.plan.data.version();
-            if self.memory_of.replace(version) != version {
-                self.memory.borrow_mut().clear();
-            }
-            // The exchange read the clock when it began.
-            let kept = self.memory.borrow().recall(view, worker.recent());
-            if let Some(kept) = kept {
-                self.plan.metrics.remembered.one(worker.index, Remembered::Hit);
-                return Ok(Given(kept));
-            }
+        let recalled = if remembers { self.recall(worker, view) } else { Recalled::Unasked };
+        if let Recalled::Known(kept) = recalled {
+            self.plan.metrics.remembered.one(worker.index, Remembered::Hit);
+            return Ok(Given(kept));
         }
         let given = self.call_into(worker, Hook::Request, |instance, into| {
             instance.on_request_into(id, view, request, into)
@@ -203,12 +196,30 @@ impl LocalFilter {
             Decision::Ask(_) => 0,
         };
         if remembers && keep_ms > 0 {
-            self.plan.metrics.remembered.one(worker.index, Remembered::Miss);
-            let now = worker.now();
-            let until = now + u64::from(keep_ms) * 1_000_000;
-            self.memory.borrow_mut().keep(view, Rc::clone(&given.0), until, now);
+            self.keep(worker, view, &given, keep_ms, recalled == Recalled::Unasked);
         }
         Ok(given)
+    }
+
+    fn recall(&self, worker: &Worker, view: &View) -> Recalled {
+        let mut memory = self.memory.borrow_mut();
+        let version = self.plan.data.version();
+        if self.memory_of.replace(version) != version {
+            memory.clear();
+        }
+        // The exchange read the clock when it began.
+        memory.recall(view, worker.recent())
+    }
+
+    fn keep(&self, worker: &Worker, view: &View, given: &Given, keep_ms: u32, unasked: bool) {
+        if unasked {
+            self.plan.metrics.remembered.one(worker.index, Remembered::Skipped);
+            return;
+        }
+        self.plan.metrics.remembered.one(worker.index, Remembered::Miss);
+        let now = worker.now();
+        let until = now + u64::from(keep_ms) * 1_000_000;
+        self.memory.borrow_mut().keep(view, Rc::clone(&given.0), until, now);
     }
 
     /// Calls a hook that decides. The decision is read into its place: it is some hundred bytes, and every step
@@ -246,8 +257,11 @@ impl LocalFilter {
         let outcome = if calls.is_multiple_of(TIMED) {
             let begin = worker.clock.now();
             let outcome = call(&mut prepared.instance);
-            let nanos = (worker.clock.now() - begin) * u64::from(TIMED);
-            self.plan.metrics.time.add_ns(worker.index, nanos);
+            let nanos = worker.clock.now() - begin;
+            self.plan.metrics.time.add_ns(worker.index, nanos * u64::from(TIMED));
+            if hook == Hook::Request {
+                self.memory.borrow_mut().took(nanos);
+            }
             outcome
         } else {
             call(&mut prepared.instance)

@@ -9,6 +9,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 use weir_runtime::{Decision, View};
 
+use super::worth::Worth;
 use crate::clock::Nanos;
 
 /// Views longer than this are not worth remembering.
@@ -23,6 +24,18 @@ pub struct DecisionMemory {
     state: RandomState,
     entries: usize,
     bytes: usize,
+    worth: Worth,
+}
+
+/// What memory says of a view.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recalled {
+    /// This was decided, and still holds.
+    Known(Rc<Decision>),
+    /// Nothing.
+    Unknown,
+    /// It was not asked: it knew too little lately.
+    Unasked,
 }
 
 #[derive(Debug)]
@@ -37,17 +50,32 @@ struct Entry {
 impl DecisionMemory {
     /// For at most `entries` decisions; 0 remembers nothing.
     pub fn new(entries: usize) -> Self {
-        Self { table: HashTable::new(), state: RandomState::default(), entries, bytes: 0 }
+        Self {
+            table: HashTable::new(),
+            state: RandomState::default(),
+            entries,
+            bytes: 0,
+            worth: Worth::default(),
+        }
     }
 
     /// The decision for an equal view that still holds.
-    pub fn recall(&self, view: &View, now: Nanos) -> Option<Rc<Decision>> {
+    pub fn recall(&mut self, view: &View, now: Nanos) -> Recalled {
+        if !self.worth.looks() {
+            return Recalled::Unasked;
+        }
         if self.table.is_empty() {
-            return None;
+            return Recalled::Unknown;
         }
         let hash = self.hash(view);
-        let entry = self.table.find(hash, |e| e.is(hash, view))?;
-        (entry.until > now).then(|| Rc::clone(&entry.decision))
+        let entry = self.table.find(hash, |e| e.is(hash, view)).filter(|e| e.until > now);
+        self.worth.looked(entry.is_some());
+        entry.map_or(Recalled::Unknown, |entry| Recalled::Known(Rc::clone(&entry.decision)))
+    }
+
+    /// Takes note of how long a call took that nothing was known for.
+    pub fn took(&mut self, nanos: u64) {
+        self.worth.took(nanos);
     }
 
     /// Remembers a decision until then. The oldest knowledge gives way when there is no room.
@@ -131,9 +159,9 @@ mod tests {
     fn what_was_kept_is_recalled_until_it_expires() {
         let mut memory = DecisionMemory::new(8);
         memory.keep(&view("a"), decision(1), 100, 0);
-        assert_eq!(memory.recall(&view("a"), 99), Some(decision(1)));
-        assert_eq!(memory.recall(&view("a"), 100), None);
-        assert_eq!(memory.recall(&view("b"), 0), None);
+        assert_eq!(memory.recall(&view("a"), 99), Recalled::Known(decision(1)));
+        assert_eq!(memory.recall(&view("a"), 100), Recalled::Unknown);
+        assert_eq!(memory.recall(&view("b"), 0), Recalled::Unknown);
     }
 
     #[test]
@@ -145,7 +173,7 @@ mod tests {
         two.push(Some(b"bc"));
         let mut memory = DecisionMemory::new(8);
         memory.keep(&one, decision(1), 100, 0);
-        assert_eq!(memory.recall(&two, 0), None);
+        assert_eq!(memory.recall(&two, 0), Recalled::Unknown);
     }
 
     #[test]
@@ -154,7 +182,7 @@ mod tests {
         for i in 0..10_000u64 {
             memory.keep(&view(&i.to_string()), decision(i), 1_000_000 + i, i);
             assert!(memory.len() <= 100);
-            assert_eq!(memory.recall(&view(&i.to_string()), i), Some(decision(i)));
+            assert_eq!(memory.recall(&view(&i.to_string()), i), Recalled::Known(decision(i)));
         }
         assert!(memory.len() > 80);
     }
@@ -166,6 +194,19 @@ mod tests {
             memory.keep(&view(&i.to_string()), decision(i), 5_000, 0);
         }
         assert!(memory.len() > 48 && memory.len() <= 64, "{}", memory.len());
+    }
+
+    #[test]
+    fn what_never_comes_again_is_not_kept_for_long() {
+        let mut memory = DecisionMemory::new(4096);
+        let mut kept = 0;
+        for i in 0..10_000u64 {
+            if memory.recall(&view(&i.to_string()), i) == Recalled::Unknown {
+                memory.keep(&view(&i.to_string()), decision(i), u64::MAX, i);
+                kept += 1;
+            }
+        }
+        assert!((1_000..5_000).contains(&kept), "{kept}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod memory;
 mod plan;
 mod recipe;
 mod tally;
+mod worth;
 
 pub use apply::{apply_to_request, apply_to_response, check_reply};
 pub use connection::{Refused, judge_connection, judges_connections};

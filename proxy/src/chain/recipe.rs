@@ -8,7 +8,7 @@ use weir_runtime::{
 };
 
 use crate::{
-    message::{Request, ResponseHead},
+    message::{FieldName, Request, ResponseHead},
     worker::Worker,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
     /// A field by name.
-    Field(Box<str>),
+    Field(FieldName),
     /// `:method`
     Method,
     /// `:scheme`
@@ -123,11 +123,9 @@ impl Shown {
     }
 }
 
-fn field_name(name: &str) -> Result<Box<str>, String> {
-    if !crate::message::legal_name(name.as_bytes()) || name.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Err(format!("{name:?} is neither a field name in lower case nor a name of the contract"));
-    }
-    Ok(name.into())
+fn field_name(name: &str) -> Result<FieldName, String> {
+    FieldName::new(name)
+        .ok_or_else(|| format!("{name:?} is neither a field name in lower case nor a name of the contract"))
 }
 
 impl Values for Request {
@@ -140,7 +138,7 @@ impl Values for Request {
 #[derive(Debug, Clone, Default)]
 pub struct Recipe {
     request: Vec<Shown>,
-    response: Vec<Box<str>>,
+    response: Vec<FieldName>,
     when: Vec<(Shown, Test)>,
     /// A decision on this view may be remembered.
     pub lasting: bool,
@@ -181,7 +179,7 @@ impl Recipe {
     pub fn view_response(&self, head: &ResponseHead, view: &mut View) {
         view.clear();
         for name in &self.response {
-            view.push_joined(head.fields.all(name), b", ");
+            view.push_joined(head.fields.all_of(name), b", ");
         }
     }
 }
@@ -203,7 +201,7 @@ mod tests {
     fn names_stand_for_what_the_contract_says() {
         assert_eq!(Shown::parse(":path"), Ok(Shown::Path));
         assert_eq!(Shown::parse("@auth.subject"), Ok(Shown::Fact("auth.subject".into())));
-        assert_eq!(Shown::parse("x-user"), Ok(Shown::Field("x-user".into())));
+        assert_eq!(Shown::parse("x-user"), field_name("x-user").map(Shown::Field));
         for bad in ["X-User", "", ":nothing", "a b", "@"] {
             assert!(Shown::parse(bad).is_err(), "{bad:?}");
         }

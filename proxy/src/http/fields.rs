@@ -6,9 +6,13 @@
 //! way in, so no source - a client, an HTTP/2 peer, a policy - can make a writer emit a forged line.
 
 mod hop;
+mod wanted;
+
+use wanted::Wanted;
 
 use super::known::{Known, KnownSet};
 pub use super::syntax::{legal_name, legal_value};
+pub use wanted::FieldName;
 
 /// The fields of one message, in the order received. Names are matched without regard to case and
 /// handed out in lower case.
@@ -49,13 +53,6 @@ impl Entry {
     fn line(self) -> std::ops::Range<usize> {
         self.at as usize..(self.at + self.name + self.value) as usize + LINE_EXTRA
     }
-}
-
-/// A name to look for, with the known part of the question answered once.
-#[derive(Clone, Copy)]
-struct Wanted<'a> {
-    known: Known,
-    name: &'a [u8],
 }
 
 impl Fields {
@@ -131,7 +128,7 @@ impl Fields {
 
     /// Removes every field of this known name; true if there was one.
     pub fn remove_known(&mut self, known: Known) -> bool {
-        self.remove_wanted(Wanted { known, name: b"" })
+        self.remove_wanted(Wanted::known(known))
     }
 
     fn remove_wanted(&mut self, wanted: Wanted<'_>) -> bool {
@@ -165,9 +162,14 @@ impl Fields {
         self.find(Wanted::new(name))
     }
 
+    /// As [`Fields::all`], of a name that was looked up before.
+    pub fn all_of<'s, 'n>(&'s self, name: &'n FieldName) -> impl Iterator<Item = &'s [u8]> + use<'s, 'n> {
+        self.find(name.wanted())
+    }
+
     /// Every value of this known name, in order.
     pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.find(Wanted { known, name: b"" })
+        self.find(Wanted::known(known))
     }
 
     /// Whether there is a field of this name.
@@ -178,7 +180,15 @@ impl Fields {
     /// Appends all values of this name to `out` as one: joined with ", " (RFC 9110 5.3), those of
     /// `cookie` with "; " (RFC 9113 8.2.3). False, and nothing is appended, if there is none.
     pub fn joined(&self, name: &str, out: &mut Vec<u8>) -> bool {
-        let wanted = Wanted::new(name);
+        self.join(Wanted::new(name), out)
+    }
+
+    /// As [`Fields::joined`], of a name that was looked up before.
+    pub fn joined_of(&self, name: &FieldName, out: &mut Vec<u8>) -> bool {
+        self.join(name.wanted(), out)
+    }
+
+    fn join(&self, wanted: Wanted<'_>, out: &mut Vec<u8>) -> bool {
         let between: &[u8] = if wanted.known == Known::Cookie { b"; " } else { b", " };
         let mut found = false;
         for value in self.find(wanted) {
@@ -332,18 +342,6 @@ impl Fields {
             .iter()
             .filter(move |entry| wanted.is(&self.lines, entry))
             .map(|entry| &self.lines[entry.value()])
-    }
-}
-
-impl<'a> Wanted<'a> {
-    fn new(name: &'a str) -> Wanted<'a> {
-        Wanted { known: Known::of(name), name: name.as_bytes() }
-    }
-
-    fn is(self, lines: &[u8], entry: &Entry) -> bool {
-        entry.known == self.known
-            && !entry.removed
-            && (self.known != Known::Other || lines[entry.name()].eq_ignore_ascii_case(self.name))
     }
 }
 

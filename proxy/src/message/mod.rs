@@ -5,7 +5,7 @@ mod request;
 mod route;
 
 pub use crate::http::{
-    fields::Fields,
+    fields::{FieldName, Fields},
     head::{Method, RequestHead, ResponseHead, Scheme, Version},
     known::{Known, KnownSet},
     syntax::{legal_name, legal_value},

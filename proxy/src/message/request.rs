@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use compact_str::CompactString;
 
-use super::{ConnectionInfo, RequestHead, RouteChoice};
+use super::{ConnectionInfo, FieldName, Known, RequestHead, RouteChoice};
 use crate::telemetry::trace_context::TraceParent;
 
 /// One request. Policies are shown values of it, and their decisions are applied to it.
@@ -100,17 +100,17 @@ impl Request {
     }
 
     /// The field `name`, joined where it occurs more than once; `host` is the authority.
-    pub fn field(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        if name == "host" {
+    pub fn field(&self, name: &FieldName) -> Option<Cow<'_, [u8]>> {
+        if name.known() == Known::Host {
             return Some(self.head.authority()).filter(|a| !a.is_empty()).map(|a| a.as_bytes().into());
         }
-        let mut values = self.head.fields.all(name);
+        let mut values = self.head.fields.all_of(name);
         let first = values.next()?;
         if values.next().is_none() {
             return Some(Cow::Borrowed(first));
         }
         let mut joined = Vec::new();
-        self.head.fields.joined(name, &mut joined);
+        self.head.fields.joined_of(name, &mut joined);
         Some(Cow::Owned(joined))
     }
 }

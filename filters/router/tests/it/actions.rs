@@ -9,6 +9,9 @@ use weir_sdk::{Decision, Hooks};
 
 use super::router;
 
+/// How long decisions are remembered if config does not say.
+const MINUTE: Duration = Duration::from_secs(60);
+
 fn one(route: Value) -> Filter<Router> {
     router(json!([route]))
 }
@@ -46,7 +49,8 @@ fn a_route_says_everything_a_route_can() {
         .mirror(filter.cluster("shadow"))
         .authority("users.internal")
         .route_name("users")
-        .memo(1);
+        .memo(1)
+        .keep(MINUTE);
     assert_eq!(filter.request().send(), expected.into());
 }
 
@@ -101,7 +105,8 @@ fn replies_are_given_as_written() {
         .header("x-a", "1")
         .header("content-type", "text/plain; charset=utf-8")
         .body("hello")
-        .reason("reply");
+        .reason("reply")
+        .keep(MINUTE);
     assert_eq!(filter.request().send(), expected.into());
 }
 
@@ -110,7 +115,7 @@ fn no_match_is_404_another_status_or_a_pass() {
     let no_match = |value: Value| Filter::<Router>::new(json!({ "routes": [], "no_match": value })).unwrap();
     assert_eq!(router(json!([])).request().send().status(), Some(404));
     assert_eq!(no_match(json!(421)).request().send().status(), Some(421));
-    assert_eq!(no_match(json!("pass")).request().send(), Decision::pass().into());
+    assert_eq!(no_match(json!("pass")).request().send(), Decision::pass().keep(MINUTE).into());
 }
 
 #[test]
@@ -168,7 +173,7 @@ fn faults_befall_the_share_that_config_says() {
 }
 
 #[test]
-fn decisions_are_remembered_when_config_says_so() {
+fn decisions_are_remembered_as_long_as_config_says() {
     let routes = json!([
         { "match": { "path": "/a" }, "cluster": "a" },
         { "match": { "path": "/b" }, "reply": { "status": 204 } },
@@ -177,4 +182,10 @@ fn decisions_are_remembered_when_config_says_so() {
     assert_eq!(filter.request().path("/a").send().passage().unwrap().keep_ms, 10_000);
     assert_eq!(filter.request().path("/b").send().reply().unwrap().keep_ms, 10_000);
     assert_eq!(filter.request().path("/c").send().reply().unwrap().keep_ms, 10_000);
+    for (written, keep_ms) in [(json!({}), 60_000), (json!({ "remember": "0s" }), 0)] {
+        let mut config = json!({ "routes": routes });
+        config.as_object_mut().unwrap().extend(written.as_object().unwrap().clone());
+        let filter = Filter::<Router>::new(config).unwrap();
+        assert_eq!(filter.request().path("/a").send().passage().unwrap().keep_ms, keep_ms);
+    }
 }

@@ -284,6 +284,8 @@ label! {
         Hit "hit",
         /// The filter was called.
         Miss "miss",
+        /// The filter was called without looking: so little was found lately that it did not pay.
+        Skipped "skipped",
     }
 }
 
