@@ -43,6 +43,16 @@ const NO_ROUTE: RawRoute = RawRoute {
     name: RawOption { some: 0, value: RawList::EMPTY },
 };
 
+const BARE_PASSAGE: RawPassage = RawPassage {
+    // Where nothing lies, too, addresses are aligned as for what could.
+    edits: RawList::of_items::<RawEdit>(&[]),
+    route: RawOption { some: 0, value: NO_ROUTE },
+    facts: RawList::of_items::<RawPair>(&[]),
+    memo: 0,
+    keep_ms: 0,
+    delay_ms: 0,
+};
+
 static OUTBOX: Single<Outbox> = Single::new(Outbox {
     decision: None,
     laid: Laid::EMPTY,
@@ -52,9 +62,24 @@ static OUTBOX: Single<Outbox> = Single::new(Outbox {
     judged: RawVerdict { case: 0, body: RawVerdicts { pass: RawOption { some: 0, value: 0 } } },
 });
 
+/// A passage of numbers alone, as most are: laid out beforehand but for those.
+static BARE: Single<RawDecision> =
+    Single::new(RawDecision { case: 0, body: RawCases { pass: BARE_PASSAGE } });
+
 /// Lays a decision out and returns where.
 #[inline]
 pub(super) fn decision(decision: Decision) -> *const u8 {
+    if let Decision::Pass(Passage { edits, route: None, facts, memo, keep_ms, delay_ms }) = &decision
+        && edits.is_empty()
+        && facts.is_empty()
+    {
+        // SAFETY: the only reference; what the proxy read of the last decision it has copied.
+        let bare = unsafe { BARE.get() };
+        bare.body.pass.memo = *memo;
+        bare.body.pass.keep_ms = *keep_ms;
+        bare.body.pass.delay_ms = *delay_ms;
+        return (&raw const *bare).cast();
+    }
     // SAFETY: the only reference; what the proxy read of the last decision it has copied.
     let Outbox { decision: kept, laid, .. } = unsafe { OUTBOX.get() };
     match kept.insert(decision) {
