@@ -60,6 +60,10 @@ impl Iptables {
             }
             rule(OUTBOUND, "-o lo -j RETURN".to_owned());
             let ipv4 = family == Family::Ipv4;
+            if !ipv4 {
+                // Link-local addresses hold on one link, and from loopback nobody finds back to it.
+                rule(OUTBOUND, "-d fe80::/10 -j RETURN".to_owned());
+            }
             for destination in capture.skip_destinations.iter().filter(|d| d.address.is_ipv4() == ipv4) {
                 rule(OUTBOUND, format!("-d {destination} -j RETURN"));
             }
@@ -128,7 +132,8 @@ mod tests {
 COMMIT
 ";
         assert_eq!(Iptables::fill(&capture, Family::Ipv4), expected);
-        let ipv6 = expected.replace("-d 10.0.0.0/8", "-d fd00::/8");
+        let ipv6 = "-d fe80::/10 -j RETURN\n-A WEIR_OUTBOUND -p tcp -d fd00::/8";
+        let ipv6 = expected.replace("-d 10.0.0.0/8", ipv6);
         assert_eq!(Iptables::fill(&capture, Family::Ipv6), ipv6);
     }
 }

@@ -37,6 +37,8 @@ fn rules(capture: &Capture) -> String {
             line(format!("meta skuid {user} return"));
         }
         line("oifname \"lo\" return".to_owned());
+        // Link-local addresses hold on one link, and from loopback nobody finds back to it.
+        line("ip6 daddr fe80::/10 return".to_owned());
         skipped(&capture.skip_destinations, &mut line);
         ports(&capture.skip_outbound_ports, &mut line);
         line(format!("meta l4proto tcp redirect to :{port}"));
@@ -96,6 +98,7 @@ table inet weir_capture {
     meta l4proto != tcp return
     meta skuid 998 return
     oifname \"lo\" return
+    ip6 daddr fe80::/10 return
     ip daddr { 10.0.0.0/8 } return
     ip6 daddr { fd00::/8 } return
     tcp dport { 53, 9000-9100 } return

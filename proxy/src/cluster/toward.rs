@@ -13,7 +13,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use weir_config::checked::{self, Address, UpstreamProtocol};
+use weir_config::checked::{self, Address, ToDestination, UpstreamProtocol};
 
 use super::{Cluster, Listed, LocalCluster, Resolved, Target, pool::Room};
 use crate::{
@@ -76,6 +76,10 @@ impl LocalCluster {
         else {
             return Err(Failure::NoEndpoint);
         };
+        // A filter may have chosen this cluster for whatever port was called: that opens none.
+        if leads == ToDestination::Loopback && !connection.is_some_and(|connection| connection.by_port) {
+            return Err(Failure::NoEndpoint);
+        }
         let (to, http2) = (leads.endpoint(destination), version == Version::Http2);
         let used = worker.recent();
         let mut known = family.known.borrow_mut();
@@ -196,7 +200,7 @@ mod tests {
 
     fn captured(to: SocketAddr) -> ConnectionInfo {
         let mut connection = ConnectionInfo::plain("web".into(), None);
-        (connection.destination, connection.captured) = (Some(to), true);
+        (connection.destination, connection.captured, connection.by_port) = (Some(to), true, true);
         connection
     }
 
@@ -244,6 +248,18 @@ mod tests {
             let led = parent.toward(&worker, connection, Version::Http11);
             assert_eq!(led.map(|_| ()), Err(Failure::NoEndpoint));
         }
+    }
+
+    #[test]
+    fn loopback_is_open_at_ports_that_config_names_whatever_a_filter_chose() {
+        let worker = Worker::new(0, Clock::start(), 1);
+        let mut connection = captured(at("10.0.0.1:9901"));
+        connection.by_port = false;
+        let led = |destination: &str| {
+            local(destination).toward(&worker, Some(&connection), Version::Http11).map(|_| ())
+        };
+        assert_eq!(led("loopback"), Err(Failure::NoEndpoint));
+        assert_eq!(led("original"), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Taking connections from a socket, and what to make of it when that fails.
 
 use socket2::SockRef;
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// What one worker accepts from.
@@ -63,9 +66,13 @@ pub enum Accepted {
     Unix(UnixStream),
 }
 
-/// Of what came in over IPv4 through a socket for both families, addresses are IPv4's.
+/// Of what came in over IPv4 through a socket for both families, addresses are IPv4's. Those of IPv6 keep their zone,
+/// without which link-local ones lead nowhere (RFC 4007 6).
 pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.into(), address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// What a failed `accept` means.
@@ -194,5 +201,7 @@ mod tests {
         assert_eq!(unmapped(mapped), "192.0.2.7:4711".parse().unwrap());
         let plain: SocketAddr = "[2001:db8::1]:1".parse().unwrap();
         assert_eq!(unmapped(plain), plain);
+        let link_local: SocketAddr = "[fe80::1%3]:1".parse().unwrap();
+        assert_eq!(unmapped(link_local).to_string(), "[fe80::1%3]:1");
     }
 }

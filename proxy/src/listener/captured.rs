@@ -14,7 +14,7 @@ pub(super) fn original(tcp: &TcpStream, peer: SocketAddr) -> Result<SocketAddr, 
     let told = told(SockRef::from(tcp), peer.is_ipv4()).ok().and_then(|address| address.as_socket());
     let (Some(told), Ok(own)) = (told, tcp.local_addr()) else { return Err(Refusal::NotCaptured) };
     let (destination, own) = (unmapped(told), unmapped(own));
-    if destination == own {
+    if (destination.ip(), destination.port()) == (own.ip(), own.port()) {
         return Err(Refusal::NotCaptured);
     }
     match circle::is_closed_by(peer, destination) {

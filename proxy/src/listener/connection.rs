@@ -107,7 +107,14 @@ async fn open(
     connection.destination = destination;
     if let (Some(known), Some(to)) = (&config.captured, destination) {
         connection.captured = true;
-        connection.home = known.find(to).and_then(|slot| state.snapshot().home(slot));
+        if let Some(found) = known.find(to) {
+            let home = state.snapshot().home(found.cluster);
+            // Config may have changed this very moment: what it led elsewhere then must not pass for unknown.
+            if home.is_none() {
+                return refused(state, listener, Refusal::Destination);
+            }
+            (connection.home, connection.by_port) = (home, found.by_port);
+        }
         // TLS that passes may yet ask for a name that is known.
         let nowhere = connection.home.is_none() && !known.is_empty() && config.cluster.is_none();
         if nowhere && config.protocol != ListenerProtocol::TlsPassthrough {

@@ -21,6 +21,8 @@ pub struct ConnectionInfo {
     pub destination: Option<SocketAddr>,
     /// The system led it here.
     pub captured: bool,
+    /// Config names the port that it was going to: that one is open on loopback.
+    pub by_port: bool,
     /// Where its exchanges go if no filter says otherwise; none: where the listener's go.
     pub home: Option<Home>,
     /// IP address of the peer as text, or `unix`.
@@ -58,6 +60,7 @@ impl ConnectionInfo {
             peer,
             destination: None,
             captured: false,
+            by_port: false,
             home: None,
             peer_text,
             scheme: Scheme::Http,

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use captured::{Destination, Destinations, ToDestination};
+pub use captured::{Destination, Destinations, Found, ToDestination};
 pub use protocol::{
     Forwarded, ListenerProtocol, Network, ProxyProtocol, ProxyProtocolMode, ProxyProtocolVersion,
 };

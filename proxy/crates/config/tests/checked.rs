@@ -266,7 +266,8 @@ endpoints = [{ address = '127.0.0.1:1' }]
     );
     assert_eq!(config.warnings, []);
     let [outbound, inbound] = config.listeners.as_slice() else { panic!() };
-    let found = |listener: &Listener, to: &str| listener.captured.as_ref()?.find(to.parse().unwrap());
+    let found =
+        |listener: &Listener, to: &str| Some(listener.captured.as_ref()?.find(to.parse().unwrap())?.cluster);
     assert_eq!(found(outbound, "10.0.0.9:5432"), Some(ClusterId(3)));
     assert_eq!(found(outbound, "10.0.0.9:80"), Some(ClusterId(1)));
     assert_eq!((found(outbound, "192.0.2.1:80"), outbound.cluster), (None, Some(ClusterId(0))));

@@ -2,15 +2,20 @@
 //! system lead connections through a Weir of another user. Skipped, with a word, where that cannot be had.
 
 mod circle;
+mod namespaces;
 mod node;
 mod pair;
+mod reach;
 mod unsecured;
 mod versions;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
-use weir_testkit::{EchoOptions, EchoOrigin, Http1, Launch, Namespace, Response, WeirProcess, eventually};
+use weir_testkit::{
+    EchoOptions, EchoOrigin, Http1, Launch, Namespace, RawOrigin, Response, Stream, WeirProcess, Wire,
+    eventually,
+};
 
 use crate::{
     mesh::example::read,
@@ -102,6 +107,28 @@ async fn service(namespace: &Namespace, name: &str, address: &str) -> Result<Ech
     let options = EchoOptions { name: name.to_owned(), ..EchoOptions::default() };
     let address: SocketAddr = address.parse()?;
     namespace.run(async move || EchoOrigin::start_at(address, options).await).await?
+}
+
+/// A service that speaks first, and something else than HTTP.
+async fn database(namespace: &Namespace, address: &str) -> Result<RawOrigin> {
+    let serve = |mut wire: Wire| async move {
+        wire.write(b"220 ready\r\n").await?;
+        wire.echo().await
+    };
+    let address: SocketAddr = address.parse()?;
+    namespace.run(async move || RawOrigin::start_at(address, None, serve).await).await?
+}
+
+/// All that such a service says to a caller who waits for its word.
+async fn query(namespace: &Namespace, address: &str) -> Result<Vec<u8>> {
+    let address: SocketAddr = address.parse()?;
+    let asked = async move || {
+        let mut caller = Wire::new(Stream::connect(address).await?);
+        let greeting = caller.exactly(11).await?;
+        caller.write(b"select 1").await?;
+        anyhow::Ok([greeting, caller.exactly(8).await?].concat())
+    };
+    namespace.run(asked).await?
 }
 
 /// What a service without any idea of a proxy does: it asks an address.

@@ -1,9 +1,8 @@
 //! `examples/node-proxy`: one configuration for all services of a node, on every node.
 
 use anyhow::{Result, ensure};
-use weir_testkit::{RawOrigin, Stream, Wire};
 
-use super::{FAR, Sidecar, ask, cable, capture, service};
+use super::{FAR, Sidecar, ask, cable, capture, database, query, service};
 use crate::mesh::example::certificates;
 
 const EXAMPLE: &str = "node-proxy";
@@ -14,13 +13,7 @@ async fn one_proxy_carries_http_and_tcp_of_many_services_between_nodes() -> Resu
     let folder = tempfile::tempdir()?;
     certificates(EXAMPLE, folder.path()).await?;
     let users = service(&cable.far, "users", "127.0.0.1:8080").await?;
-    let serve = |mut wire: Wire| async move {
-        wire.write(b"db ready\r\n").await?;
-        wire.echo().await
-    };
-    let db =
-        cable.far.run(async move || RawOrigin::start_at(([127, 0, 0, 1], 5432).into(), None, serve).await);
-    let db = db.await??;
+    let db = database(&cable.far, "127.0.0.1:5432").await?;
 
     // Services have addresses that no machine has; packets to them need only get as far as to be captured.
     cable.near.ip(&["route", "add", "default", "via", FAR])?;
@@ -32,13 +25,8 @@ async fn one_proxy_carries_http_and_tcp_of_many_services_between_nodes() -> Resu
     }
     let answer = ask(&cable.near, "10.96.0.10:80", "GET").await?;
     ensure!((answer.status, users.requests()) == (200, 1), "{answer:?}");
-    let told = cable.near.run(async || {
-        let mut caller = Wire::new(Stream::connect(([10, 96, 0, 20], 5432).into()).await?);
-        let greeting = caller.exactly(10).await?;
-        caller.write(b"select 1").await?;
-        anyhow::Ok([greeting, caller.exactly(8).await?].concat())
-    });
-    ensure!(told.await?? == b"db ready\r\nselect 1" && db.connections() == 1);
+    let told = query(&cable.near, "10.96.0.20:5432").await?;
+    ensure!(told == b"220 ready\r\nselect 1" && db.connections() == 1, "{told:?}");
     let tls = "weir_tls_handshakes_total{listener=\"inbound\",result=\"full\"}";
     ensure!(nodes[1].metric(tls).await? + nodes[1].metric(&tls.replace("full", "resumed")).await? >= 2.0);
     nodes[0].counted("weir_cluster_requests_total{cluster=\"users\",code_class=\"2xx\"}", 1.0).await

@@ -1,9 +1,9 @@
 //! Both families of addresses, and what a proxy passes on without looking into it.
 
 use anyhow::{Result, ensure};
-use weir_testkit::{Launch, RawOrigin, Stream, Wire};
+use weir_testkit::Launch;
 
-use super::{Sidecar, ask, cable_for, capture_with, service};
+use super::{Sidecar, ask, cable_for, capture_with, database, query, service};
 use crate::stage::WEIR;
 
 const CONFIG: &str = r#"
@@ -45,16 +45,12 @@ async fn go_on(tool: &str) -> Result<()> {
     // No time is lost on finding out whether somebody else has the address.
     cable.near.ip(&["-6", "address", "add", "fd77::1/64", "dev", "to-other", "nodad"])?;
     cable.far.ip(&["-6", "address", "add", "fd77::2/64", "dev", "to-one", "nodad"])?;
-    let serve = |mut wire: Wire| async move {
-        wire.write(b"220 ready\r\n").await?;
-        wire.echo().await
-    };
     let mut services = Vec::new();
     for host in ["127.0.0.1", "::1"] {
         let http = std::net::SocketAddr::new(host.parse()?, 8080).to_string();
-        let raw = std::net::SocketAddr::new(host.parse()?, 5432);
+        let raw = std::net::SocketAddr::new(host.parse()?, 5432).to_string();
         let http = service(&cable.far, host, &http).await?;
-        let raw = cable.far.run(async move || RawOrigin::start_at(raw, None, serve).await).await??;
+        let raw = database(&cable.far, &raw).await?;
         services.push((http, raw));
     }
     let fixed = service(&cable.near, "fixed", "127.0.0.1:7001").await?;
@@ -68,14 +64,7 @@ async fn go_on(tool: &str) -> Result<()> {
             ensure!(ask(&cable.near, &format!("{host}:8080"), "GET").await?.status == 200, "{host}");
         }
         ensure!(http.requests() == 3, "{host}: not to the service of its family");
-        let address: std::net::SocketAddr = format!("{host}:5432").parse()?;
-        let greeting = cable.near.run(async move || {
-            let mut caller = Wire::new(Stream::connect(address).await?);
-            let greeting = caller.exactly(11).await?;
-            caller.write(b"hello").await?;
-            anyhow::Ok([greeting, caller.exactly(5).await?].concat())
-        });
-        ensure!(greeting.await?? == b"220 ready\r\nhello", "{host}");
+        ensure!(query(&cable.near, &format!("{host}:5432")).await? == b"220 ready\r\nselect 1", "{host}");
         ensure!(raw.connections() == 1, "{host}");
         // What config knows goes where config says.
         let answer = ask(&cable.near, &format!("{host}:7000"), "GET").await?;

@@ -125,6 +125,13 @@ impl Checker<'_, '_> {
             ("balancer", "there is one place to go for each connection, and nothing to choose"),
             ("health", "destinations are not known before somebody goes there"),
             ("hedge", "there is no second endpoint to ask"),
+            ("ejection", "there is no second endpoint to go to instead"),
+            (
+                "panic_percent",
+                "there is one place to go for each connection, and it is used whatever happens",
+            ),
+            ("slow_start", "there is no other endpoint to take more meanwhile"),
+            ("zone_preference", "there is one place to go for each connection, and nothing to choose"),
         ] {
             let at = at.key(key);
             if self.document.has(&at) {

@@ -28,7 +28,7 @@ impl Checker<'_, '_> {
         if file.protocol == file::Protocol::Http
             && decides
             && !self.document.has(&cluster_at)
-            && !self.document.has(&at.key("destinations"))
+            && file.destinations.is_empty()
             && !self.broken_chain(at)
         {
             self.findings.key(

@@ -18,7 +18,7 @@ impl Checker<'_, '_> {
             Protocol::TlsPassthrough => "tls_passthrough",
             Protocol::Detect => "detect",
         };
-        let cluster = self.document.has(&at.key("cluster")) || self.document.has(&at.key("destinations"));
+        let cluster = self.document.has(&at.key("cluster")) || !file.destinations.is_empty();
         let sni_at = at.key("sni");
         let sni = self.document.has(&sni_at);
         let chain = self.document.has(&at.key("chain").item(0));

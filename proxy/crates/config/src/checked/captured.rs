@@ -19,6 +19,15 @@ pub struct Destination {
     pub port: Option<u16>,
 }
 
+/// What is known of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Where connections go that were going there.
+    pub cluster: ClusterId,
+    /// Config names the port, which is thereby open to callers.
+    pub by_port: bool,
+}
+
 /// Clusters by destination. The longest common beginning of addresses wins, then a port over none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Destinations {
@@ -49,13 +58,13 @@ impl Destinations {
         Self { clusters, shapes }
     }
 
-    /// The cluster for a connection that was going there. An IPv4 address is one however it is written.
-    pub fn find(&self, to: SocketAddr) -> Option<ClusterId> {
+    /// What is known of where a connection was going. An IPv4 address is one however it is written.
+    pub fn find(&self, to: SocketAddr) -> Option<Found> {
         let ip = to.ip().to_canonical();
-        self.shapes
-            .iter()
-            .filter_map(|shape| shape.of(ip, to.port()))
-            .find_map(|destination| self.clusters.get(&destination).copied())
+        self.shapes.iter().filter_map(|shape| shape.of(ip, to.port())).find_map(|destination| {
+            let cluster = *self.clusters.get(&destination)?;
+            Some(Found { cluster, by_port: destination.port.is_some() })
+        })
     }
 
     /// There are none.
@@ -123,9 +132,12 @@ impl ToDestination {
 mod tests {
     use super::*;
 
-    fn found(destinations: &[&str], to: &str) -> Option<u32> {
+    fn found(destinations: &[&str], to: &str) -> Option<usize> {
         let parsed = destinations.iter().map(|text| text.parse().unwrap());
-        Destinations::new(parsed.zip((0..).map(ClusterId))).find(to.parse().unwrap()).map(|id| id.0)
+        let found = Destinations::new(parsed.zip((0..).map(ClusterId))).find(to.parse().unwrap())?;
+        let position = found.cluster.0 as usize;
+        assert_eq!(found.by_port, destinations[position].parse::<Destination>().unwrap().port.is_some());
+        Some(position)
     }
 
     #[test]
