@@ -202,8 +202,9 @@ impl App {
         let before = self.shared.snapshot();
         // While it was built, endpoints may have changed.
         let snapshot = snapshot.with_endpoints().map_or(snapshot, Arc::new);
-        self.shared.metrics.process.config_generation.set(SHARED, snapshot.generation);
         self.shared.swap(Arc::clone(&snapshot));
+        // Whoever reads that it is in force finds it so.
+        self.shared.metrics.process.config_generation.set(SHARED, snapshot.generation);
         data::carry_over(&before, &snapshot);
         self.workers.iter().for_each(|worker| drop(worker.send(Command::Refresh)));
     }

@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 
 /// Bytes that are moved at once. A pipe has 16 places (pipe(7)), and one place holds more than a page where the kernel
 /// received more in one piece.
-const MOST: usize = 256 * 1024;
+const MOST: usize = 512 * 1024;
 /// Pipes that are kept for the next relay.
 const KEPT: usize = 32;
 /// Pipes that one worker's relays may use at once, two descriptors each; the others copy.
