@@ -9,7 +9,7 @@ use crate::{
     clock,
     error::{Error, Failure},
     http::incoming::Incoming,
-    message::{ConnectionInfo, Fields, Known, RequestHead, RequestId, Version},
+    message::{ConnectionInfo, Fields, Home, Known, RequestHead, RequestId, Version},
     snapshot::{Heads, LocalListener, LocalSnapshot, LocalState},
 };
 
@@ -34,8 +34,13 @@ impl<'w> Exchange<'w> {
         forwarded(&mut request.head, connection, listener.plan.config.forwarded);
         via(&mut request.head);
         request.connection = Some(Arc::clone(connection));
-        let home = if connection.home.is_some() { &connection.home } else { &listener.home };
-        request.route.cluster.clone_from(home);
+        match &connection.home {
+            None => request.route.cluster.clone_from(&listener.home),
+            Some((slot, _)) if snapshot.cluster(*slot).is_some() => {
+                request.route.cluster.clone_from(&connection.home);
+            }
+            Some(_) => request.route.cluster = home_anew(connection, &listener, &snapshot),
+        }
         listener.plan.metrics.requests_active.up(worker.index);
         let begun = worker.now();
         let patience = deadline::of_caller(&mut request.head.fields, listener.plan.config.request_timeouts);
@@ -52,6 +57,20 @@ impl<'w> Exchange<'w> {
             sofar: SoFar::default(),
             transfer,
         }
+    }
+}
+
+/// Where a captured connection's exchanges go whose cluster has left config: where those of a new one would.
+#[cold]
+fn home_anew(
+    connection: &ConnectionInfo,
+    listener: &LocalListener,
+    snapshot: &LocalSnapshot,
+) -> Option<Home> {
+    let known = listener.plan.config.captured.as_ref();
+    match known.zip(connection.goes_on_to()).and_then(|(known, to)| known.find(to)) {
+        Some(found) => snapshot.home(found.cluster),
+        None => listener.home.clone(),
     }
 }
 

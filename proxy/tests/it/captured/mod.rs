@@ -1,6 +1,7 @@
 //! Weir beside services that know nothing of it: two networks of the test's own, joined by a cable, in which rules of the
 //! system lead connections through a Weir of another user. Skipped, with a word, where that cannot be had.
 
+mod changes;
 mod circle;
 mod namespaces;
 mod node;
