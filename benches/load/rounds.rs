@@ -120,7 +120,10 @@ pub(crate) fn run(stage: &Stage, subjects: &[Subject], pains: Pains) -> Result<V
         })
         .collect();
     let forth: Vec<usize> = (0..places.len()).filter(|&place| places[place].running.is_ok()).collect();
-    for _ in 0..pains.rounds {
+    for round in 0..pains.rounds {
+        if round > 0 {
+            forth.iter().try_for_each(|&place| places[place].start_anew(stage))?;
+        }
         for &place in forth.iter().chain(forth.iter().rev()) {
             let place = &mut places[place];
             let Ok(running) = &place.running else { continue };
@@ -143,6 +146,14 @@ pub(crate) fn run(stage: &Stage, subjects: &[Subject], pains: Pains) -> Result<V
 }
 
 impl Place {
+    /// Another process: two of the same binary may differ by a tenth, by where their memory came to lie.
+    fn start_anew(&mut self, stage: &Stage) -> Result<()> {
+        // The one before ends first.
+        self.running = Err("between two rounds".to_owned());
+        self.running = Ok(stage.start(self.subject).map_err(anyhow::Error::msg)?);
+        Ok(())
+    }
+
     fn measured(self, stage: &Stage, weir: &[f64], rate: f64) -> Measured {
         let own = per_round(&self.pressed);
         let ratios = weir.iter().zip(&own).map(|(weir, own)| weir / own);
