@@ -7,11 +7,11 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-/// Bytes that are moved at once. A pipe has 16 places (pipe(7)), and one place holds more than a page where the kernel
-/// received more in one piece.
-const MOST: usize = 512 * 1024;
+/// Bytes that a pipe holds, and that are moved at once: four times what it has by itself (pipe(7)), for a fourth of
+/// the calls.
+const SIZE: usize = 256 * 1024;
 /// Pipes that are kept for the next relay.
 const KEPT: usize = 32;
 /// Pipes that one worker's relays may use at once, two descriptors each; the others copy.
@@ -28,7 +28,7 @@ pub(super) struct Pipe {
 impl Pipe {
     /// Moves what the socket has into the pipe, which is empty; 0 is the socket's end.
     pub(super) fn fill(&mut self, from: impl AsFd) -> io::Result<usize> {
-        let n = splice(from, None, &self.write, None, MOST, flags())?;
+        let n = splice(from, None, &self.write, None, SIZE, flags())?;
         self.held += n;
         Ok(n)
     }
@@ -66,6 +66,8 @@ impl PipePool {
         let idle = self.idle.borrow_mut().pop();
         let pipe = idle.or_else(|| {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+            // The system bounds what one user's pipes hold together; beyond that they stay small.
+            let _ = fcntl_setpipe_size(&write, SIZE);
             Some(Pipe { read, write, held: 0 })
         })?;
         self.lent.set(self.lent.get() + 1);

@@ -64,7 +64,7 @@ impl Exchange<'_> {
         match stop {
             Stop::Answer(answer) => {
                 answer.fill(&mut self.heads.response);
-                let mut body = self.answered_by(answer);
+                let mut body = self.answered_by(*answer);
                 let head = &mut self.heads.response;
                 let own = head.fields.get_known(Known::GrpcStatus).is_some();
                 if head.status >= 400 && !own && grpc::is_grpc(&self.heads.request.head) {

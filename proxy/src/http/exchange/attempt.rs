@@ -83,8 +83,8 @@ impl Exchange<'_> {
         {
             mirror(self.state, &snapshot, copied_to, &self.heads.request, body.data());
         }
-        let tries = self.begin_tries(cluster, &snapshot.shared.config.retry_policies);
-        self.attempts(tries, body, reply, deadline).await
+        let mut tries = self.begin_tries(cluster, &snapshot.shared.config.retry_policies);
+        self.attempts(&mut tries, body, reply, deadline).await
     }
 
     /// Has the body in memory if it is short. Says whether it is.
@@ -106,15 +106,15 @@ impl Exchange<'_> {
 
     async fn attempts(
         &mut self,
-        mut tries: Tries<'_>,
+        tries: &mut Tries<'_>,
         body: &mut Incoming<'_>,
         reply: &mut Reply<'_>,
         deadline: &mut Deadline,
     ) -> Result<(), Stop> {
-        self.prepare_repetition(&mut tries, body);
-        let ended = self.try_on(&mut tries, body, reply, deadline).await;
+        self.prepare_repetition(tries, body);
+        let ended = self.try_on(tries, body, reply, deadline).await;
         body.drop_copy();
-        self.count_repeated(&tries, ended.is_ok());
+        self.count_repeated(tries, ended.is_ok());
         ended
     }
 

@@ -171,7 +171,7 @@ impl Exchange<'_> {
                     }
                 }
                 Decision::Answer(given) => match check_reply(given) {
-                    Ok(()) => return Err(Stop::Answer(Answer::new(filter, given))),
+                    Ok(()) => return Err(Stop::Answer(Box::new(Answer::new(filter, given)))),
                     Err(wrong) => wrong,
                 },
                 Decision::Ask(question) => match Question::check(filter, question) {

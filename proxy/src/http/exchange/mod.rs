@@ -127,8 +127,8 @@ enum Local {
 /// Why an exchange does not go on to an endpoint, or not any further.
 #[derive(Debug)]
 enum Stop {
-    /// A filter answers.
-    Answer(Answer),
+    /// A filter answers. Boxed, because every step on the way of an exchange makes room for it.
+    Answer(Box<Answer>),
     /// Something failed.
     Failed(Error),
     /// The caller asked for no further hop.
