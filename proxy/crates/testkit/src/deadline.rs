@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 /// The longest that anything in a test may take: generous, since it is only met by failures and by
 /// machines that build and test at once.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, at most [`PATIENCE`]. The error names `what`.
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> Result<T> {
